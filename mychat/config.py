@@ -1,0 +1,259 @@
+"""Every setting, each with its default in one place.
+
+A setting is resolved as default < `--config FILE.toml` < flag.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from mychat.errors import ConfigError, suggest
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The shape of a GPT. Names as in docs/design.md, section 2."""
+
+    vocab_size: int
+    context_length: int = 512
+    n_layer: int = 4
+    n_head: int = 4
+    n_kv_head: int = 2
+    n_embd: int = 256
+    head_dim: int = 64
+    n_ff: int = 704
+    """Width of the SwiGLU feed-forward."""
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "n_embd", "head_dim", "n_ff"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        _require(self.n_head % self.n_kv_head == 0, f"n_head {self.n_head} is no multiple of n_kv_head {self.n_kv_head}")
+        _require(self.head_dim % 2 == 0, f"head_dim {self.head_dim} must be even (rotary embedding turns pairs)")
+
+    def count_parameters(self) -> int:
+        """Count the weights; the tied embedding counts once."""
+        attention = self.n_embd * self.head_dim * (2 * self.n_head + 2 * self.n_kv_head) + 2 * self.head_dim
+        layer = attention + 3 * self.n_embd * self.n_ff + 2 * self.n_embd
+        return self.n_layer * layer + self.n_embd + self.vocab_size * self.n_embd
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A model size people can name, and the vocabulary it can afford."""
+
+    n_layer: int
+    n_head: int
+    n_kv_head: int
+    n_embd: int
+    n_ff: int
+    vocab_size: int
+    """At most; a small corpus has fewer pairs to merge."""
+    context_length: int = 512
+
+    def model(self, vocab_size: int, context_length: int | None = None) -> ModelConfig:
+        """Return the shape for a tokenizer's vocabulary."""
+        return ModelConfig(
+            vocab_size=vocab_size,
+            context_length=context_length or self.context_length,
+            n_layer=self.n_layer,
+            n_head=self.n_head,
+            n_kv_head=self.n_kv_head,
+            n_embd=self.n_embd,
+            n_ff=self.n_ff,
+        )
+
+
+PRESETS: Mapping[str, Preset] = {
+    "nano": Preset(4, 2, 1, 128, 384, vocab_size=2048),  # 1 M
+    "micro": Preset(4, 4, 2, 256, 704, vocab_size=4096),  # 4 M
+    "mini": Preset(6, 6, 2, 384, 1024, vocab_size=4096),  # 11 M
+    "small": Preset(8, 8, 4, 512, 1408, vocab_size=8192),  # 28 M
+    "base": Preset(12, 12, 4, 768, 2304, vocab_size=32768, context_length=1024),  # 108 M
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """How the next token is chosen. The order of the filters: penalty, temperature, top-k, top-p, min-p."""
+
+    temperature: float = 0.7
+    """0 takes the most likely token (greedy)."""
+    top_k: int = 0
+    """Keep the k most likely; 0 keeps all."""
+    top_p: float = 1.0
+    """Keep the most likely tokens that together reach this probability."""
+    min_p: float = 0.0
+    """Keep tokens at least this probable relative to the most likely."""
+    repetition_penalty: float = 1.0
+    """Divide (multiply) positive (negative) logits of tokens in the context by this."""
+    max_new_tokens: int = 200
+    seed: int | None = None
+    """None draws a fresh one, which the reply reports."""
+
+    def __post_init__(self) -> None:
+        _require(self.temperature >= 0, f"temperature {self.temperature} must be 0 (greedy) or more")
+        _require(self.top_k >= 0, f"top_k {self.top_k} must be 0 (off) or more")
+        _require(0 < self.top_p <= 1, f"top_p {self.top_p} must be above 0 and at most 1")
+        _require(0 <= self.min_p <= 1, f"min_p {self.min_p} must be from 0 to 1")
+        _require(self.repetition_penalty > 0, f"repetition_penalty {self.repetition_penalty} must be above 0")
+        _require(self.max_new_tokens >= 1, f"max_new_tokens {self.max_new_tokens} must be 1 or more")
+        _require(self.seed is None or 0 <= self.seed < 2**63, f"seed {self.seed} must be from 0 to 2^63 - 1")
+
+    def updated(self, values: Mapping[str, Any]) -> Self:
+        """Return a copy with these values; None means not given."""
+        return _updated(self, values, "sampling option")
+
+
+SAMPLING_NAMES = [field.name for field in fields(SamplingOptions)]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """What a training run can be told. None: the plan decides."""
+
+    minutes: float | None = None
+    """The whole command's budget, start-up and evaluation included."""
+    steps: int | None = None
+    """Optimizer steps of all stages together; wins over minutes."""
+    size: str | None = None
+    vocab_size: int | None = None
+    context_length: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    """`bf16`, `fp32`, or `auto`: bf16 where it is faster."""
+    micro_batch: int = 16
+    """Rows of `context_length` tokens in one forward pass."""
+    grad_accum_steps: int = 1
+    pretrain_share: float = 0.3
+    """Of the steps of a chat model, those with loss on every token."""
+    matrix_learning_rate: float = 0.02
+    """Muon, on the matrices."""
+    learning_rate: float = 0.004
+    """AdamW, on embeddings and norms."""
+    weight_decay: float = 0.02
+    dropout: float = 0.0
+    warmup_share: float = 0.04
+    decay_share: float = 0.6
+    """The last part of a stage's steps, over which the rate falls to `final_rate_share`."""
+    final_rate_share: float = 0.02
+    clip_norm: float = 1.0
+    validations: int = 8
+    """Validation passes a stage."""
+    save_every_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        _require(self.minutes is None or 0 < self.minutes, f"minutes {self.minutes} must be above 0")
+        _require(self.steps is None or self.steps >= 1, f"steps {self.steps} must be 1 or more")
+        known = ", ".join(PRESETS)
+        _require(
+            self.size is None or self.size in PRESETS,
+            f"unknown size {self.size!r}{suggest(self.size or '', PRESETS)}; known: {known}",
+        )
+        _require(self.precision in ("auto", "bf16", "fp32"), f"precision {self.precision!r} must be auto, bf16 or fp32")
+        _require(self.context_length is None or self.context_length >= 16, "context_length must be 16 or more")
+        for name in ("micro_batch", "grad_accum_steps", "validations"):
+            _require(getattr(self, name) >= 1, f"{name} must be 1 or more")
+        for name in ("pretrain_share", "warmup_share", "decay_share", "final_rate_share"):
+            _require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1")
+        for name in ("matrix_learning_rate", "learning_rate", "clip_norm"):
+            _require(getattr(self, name) > 0, f"{name} must be above 0")
+        _require(0 <= self.dropout < 1, f"dropout {self.dropout} must be from 0 to below 1")
+        _require(self.weight_decay >= 0, "weight_decay must be 0 or more")
+        _require(0 <= self.seed < 2**63, f"seed {self.seed} must be from 0 to 2^63 - 1")
+
+    def updated(self, values: Mapping[str, Any]) -> Self:
+        """Return a copy with these values; None means not given."""
+        return _updated(self, values, "training setting")
+
+
+def _updated(options: Any, values: Mapping[str, Any], what: str) -> Any:
+    known = {field.name: field for field in fields(options)}
+    given = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"unknown {what} {name!r}{suggest(name, known) or '; known: ' + ', '.join(known)}")
+        if value is not None:
+            given[name] = _typed(name, value, str(known[name].type))
+    return dataclasses.replace(options, **given)
+
+
+def _typed(name: str, value: Any, annotation: str) -> Any:
+    """Convert a value from text or TOML to the field's type. Raises: ConfigError."""
+    kind = annotation.split(" | ")[0]
+    try:
+        if kind == "str":
+            if isinstance(value, str):
+                return value
+        elif not isinstance(value, bool):
+            if kind == "float":
+                number = float(value)
+                if number == number and abs(number) != float("inf"):
+                    return number
+            elif isinstance(value, str) or int(value) == value:
+                return int(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    wanted = {"int": "a whole number", "float": "a number", "str": "a text"}[kind]
+    raise ConfigError(f"{name} must be {wanted}, not {value!r}")
+
+
+# --- places
+
+
+def _shipped(kind: str) -> list[Path]:
+    """Where the installed package keeps its own; the repository root in a checkout."""
+    package = Path(__file__).resolve().parent
+    return [package.parent / kind, package / "_shipped" / kind]
+
+
+def checkpoints_folder() -> Path:
+    """Where new checkpoints go: `MYCHAT_CHECKPOINTS`, or `checkpoints/` here."""
+    return Path(os.environ.get("MYCHAT_CHECKPOINTS", "checkpoints"))
+
+
+def personas_folder() -> Path:
+    """Where new personas go: `MYCHAT_PERSONAS`, or `personas/` here."""
+    return Path(os.environ.get("MYCHAT_PERSONAS", "personas"))
+
+
+def is_path(name: str) -> bool:
+    """Tell a path from a name: it has a separator, a suffix, or stands for a folder."""
+    return name in (".", "..") or os.sep in name or "/" in name or bool(Path(name).suffix)
+
+
+def search_places(kind: str) -> list[Path]:
+    """List the folders in which a name of a kind (`checkpoints`, `personas`) is looked up, first wins."""
+    own = checkpoints_folder() if kind == "checkpoints" else personas_folder()
+    return [own, *_shipped(kind)]
+
+
+def find(kind: str, name: str) -> Path | None:
+    """Find a checkpoint or persona by name or path; None when there is none."""
+    if is_path(name):
+        return Path(name) if Path(name).exists() else None
+    candidates = [place / name for place in search_places(kind)]
+    found = next((path for path in candidates if path.is_dir()), None)
+    return found or (Path(name) if Path(name).exists() else None)
+
+
+def list_names(kind: str) -> list[str]:
+    """List the names that `find` knows of a kind, sorted."""
+    marker = "config.json" if kind == "checkpoints" else "persona.toml"
+    names = set()
+    for place in search_places(kind):
+        if place.is_dir():
+            names |= {child.name for child in place.iterdir() if (child / marker).is_file()}
+    return sorted(names)

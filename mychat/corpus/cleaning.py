@@ -1,0 +1,69 @@
+"""Unicode clean-up: what a person typed, without what their software added.
+
+The same function cleans the corpus and what is typed into the chat, so a
+curly apostrophe means the same in both.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import ftfy
+
+from mychat.errors import CorpusError
+
+# Control characters but newline and tab, zero-width and bidirectional marks, BOM.
+_UNWANTED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+)
+_FTFY = ftfy.TextFixerConfig(
+    unescape_html=False,
+    fix_character_width=False,  # full-width punctuation is right in Chinese
+    restore_byte_a0=False,
+    normalization="NFC",
+    explain=False,
+)
+
+
+def clean_text(text: str) -> str:
+    """Repair mojibake, straighten quotes, unify line ends, drop invisible marks.
+
+    Zero-width joiners stay: emoji and several scripts need them.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.isascii():
+        text = ftfy.fix_text(text, _FTFY).replace("\u00a0", " ")
+    return _UNWANTED.sub("", text)
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file, cleaned.
+
+    Raises: CorpusError when it is missing, a folder, unreadable or not UTF-8.
+    """
+    return clean_text(decode_utf8(read_bytes(path), path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file whole. Raises: CorpusError when that cannot be done."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CorpusError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise CorpusError(f"{path}: is a folder, a file was expected") from None
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def decode_utf8(data: bytes, path: Path) -> str:
+    """Decode; the error names the line and column of the first bad byte."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
+        raise CorpusError(
+            f"{path}:{line}:{column}: not UTF-8 (byte 0x{data[error.start]:02x}); save the file as UTF-8"
+        ) from None

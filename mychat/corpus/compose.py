@@ -1,0 +1,95 @@
+"""Training conversations from dialogues: drawn, chained and interleaved.
+
+People do not stop after one dialogue, so a training conversation is several
+dialogues of different topics, one after the other. Where a dialogue says
+`...`, others come in between: that is how a model learns to remember.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from collections.abc import Sequence
+
+from mychat.corpus.augment import vary_typing
+from mychat.corpus.chatfile import Dialogue
+from mychat.corpus.messages import Conversation, Message
+from mychat.corpus.persona import Persona
+
+MEAN_DIALOGUES = 4.0
+MOST_DIALOGUES = 14
+SYSTEM_SHARE = 0.1
+
+
+def draw_conversations(dialogues: Sequence[Dialogue], persona: Persona, chars: int, seed: int) -> list[Conversation]:
+    """Draw conversations until they hold `chars` characters; every dialogue comes up about equally often.
+
+    Dialogues with very many expansions come up more, up to four times as often.
+    """
+    rng = random.Random(seed)
+    deck = [dialogue for dialogue in dialogues for _ in range(_copies(dialogue))]
+    waiting: deque[Dialogue] = deque()
+    drawn: list[Conversation] = []
+    while chars > 0 and deck:
+        chained = _deal(deck, waiting, rng)
+        conversation = _interleave(chained, _system_text(chained, persona, rng), rng)
+        drawn.append(conversation)
+        chars -= sum(len(message.content) for message in conversation.messages)
+    return drawn
+
+
+def _copies(dialogue: Dialogue) -> int:
+    return 1 + min(3, int(math.log10(dialogue.count()) / 3))
+
+
+def _deal(deck: list[Dialogue], waiting: deque[Dialogue], rng: random.Random) -> list[Dialogue]:
+    """Take dialogues of different topics; one with a system text of its own stands alone."""
+    wanted = min(MOST_DIALOGUES, 1 + int(rng.expovariate(1 / MEAN_DIALOGUES)))
+    dealt: list[Dialogue] = []
+    topics: set[str] = set()
+    passed: list[Dialogue] = []
+    for _ in range(3 * wanted):  # bounded: a persona may have fewer topics than wanted
+        if not waiting:
+            waiting.extend(rng.sample(deck, len(deck)))
+        dialogue = waiting.popleft()
+        alone = dialogue.system is not None
+        if dialogue.topic in topics or (alone and dealt):
+            passed.append(dialogue)
+            continue
+        dealt.append(dialogue)
+        topics.add(dialogue.topic)
+        if alone or len(dealt) == wanted:
+            break
+    waiting.extendleft(passed)
+    return dealt
+
+
+def _system_text(chained: Sequence[Dialogue], persona: Persona, rng: random.Random) -> str | None:
+    if chained[0].system is not None:
+        return chained[0].system
+    if not persona.description or rng.random() >= SYSTEM_SHARE:
+        return None
+    kept = rng.randint(1, len(persona.description))
+    return " ".join(persona.description[index] for index in sorted(rng.sample(range(len(persona.description)), kept)))
+
+
+def _interleave(chained: Sequence[Dialogue], system: str | None, rng: random.Random) -> Conversation:
+    """Shuffle the stretches between `...` lines, keeping each dialogue's own order."""
+    stretches: list[deque[list[Message]]] = []
+    for dialogue in chained:
+        conversation, _ = dialogue.expand(rng)
+        spoken = [message for message in conversation.messages if message.role != "system"]
+        parts: deque[list[Message]] = deque()
+        for index, turn in enumerate(dialogue.turns):
+            if turn.later or not parts:
+                parts.append([])
+            user, reply = spoken[2 * index : 2 * index + 2]
+            parts[-1] += [Message("user", vary_typing(user.content, rng)), reply]
+        stretches.append(parts)
+    order = [index for index, parts in enumerate(stretches) for _ in parts]
+    rng.shuffle(order)
+    messages = [Message("system", system)] if system is not None else []
+    for index in order:
+        messages += stretches[index].popleft()
+    return Conversation(tuple(messages))

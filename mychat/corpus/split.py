@@ -1,0 +1,378 @@
+"""Train, validation and test, so that nothing asked in an exam was seen in training.
+
+Conversations and texts are split by source, near-duplicates on one side. A
+`.chat` dialogue is a rule rather than a sample, and a persona has only one of
+each; so of its user lines some *phrasings* are held out, chosen by hash, and
+the exam asks in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from mychat.corpus.chatfile import Dialogue
+from mychat.corpus.compose import draw_conversations
+from mychat.corpus.messages import Conversation, Message
+from mychat.corpus.pattern import Choice, Pattern, count_expansions, expand
+from mychat.corpus.words import Words
+from mychat.errors import CorpusError
+
+HELD_OUT_SHARE = 0.15
+"""Of a user line's alternatives; half for validation, half for test."""
+FEWEST_ALTERNATIVES = 3
+SIDE_SHARE = 0.05
+"""Of conversations and texts, for validation and test each."""
+SIDE_MOST_CHARS = 300_000
+LONG_LINE_CHARS = 40
+MANY_TEXTS = 20
+"""From here on texts are split by document; fewer are split near their end."""
+MOST_BLOCK_CHARS = 2000
+COMMON_LINE = 20
+"""A long line in more conversations than this is boilerplate and groups nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """A question in a held-out phrasing, with how to tell a right answer."""
+
+    asked: tuple[Message, ...]
+    dialogue: Dialogue
+    turn: int
+    bindings: Mapping[str, str]
+
+    def accepts(self, reply: str) -> bool:
+        """Tell whether `reply` is a valid expansion of the right reply."""
+        return self.dialogue.accepts(reply, self.turn, self.bindings)
+
+
+@dataclass(slots=True)
+class Side:
+    """What one side of the split holds."""
+
+    conversations: list[Conversation] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    exams: list[Exam] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Lines asked or scored in validation and test against all of training."""
+
+    candidates: int
+    dropped: int
+    """Candidates that stood in training too: not asked, not scored."""
+    remaining: int
+    """Scored lines that stand in training, counted afterwards: 0."""
+
+
+@dataclass(slots=True)
+class Split:
+    """The three sides, and the overlap that was measured."""
+
+    train: Side
+    validation: Side
+    test: Side
+    overlap: Overlap
+
+    def describe(self) -> dict[str, object]:
+        """Return the counts, for the checkpoint's record."""
+        sides = {"train": self.train, "validation": self.validation, "test": self.test}
+        counts: dict[str, object] = {
+            name: {"conversations": len(side.conversations), "texts": len(side.texts), "exams": len(side.exams)}
+            for name, side in sides.items()
+        }
+        return counts | {"overlap": asdict(self.overlap)}
+
+
+def line_key(text: str) -> str:
+    """Reduce a line to what two typings of it share: letters and digits, one case.
+
+    `"What's UP?"` -> `"whats up"`
+    """
+    return " ".join(re.sub(r"[^\w\s]|_", "", text.casefold()).split()) or text.strip()
+
+
+def split_words(words: Words, train_chars: int, seed: int) -> Split:
+    """Split, draw the training conversations of the dialogues, and remove what overlaps.
+
+    Raises: CorpusError when there is too little to hold anything out.
+    """
+    train, validation, test = Side(), Side(), Side()
+    if words.dialogues:
+        learnt = [_without_held_out(dialogue, seed) for dialogue in words.dialogues]
+        train.conversations = draw_conversations(learnt, words.persona, train_chars, seed)
+        for which, side in enumerate((validation, test)):
+            side.exams = _write_exams(words.dialogues, learnt, which, seed)
+            side.conversations = [_exam_conversation(exam, seed) for exam in side.exams]
+    drawn = len(train.conversations)
+    _split_conversations(words.conversations, train, validation, test, seed)
+    _split_texts(words.texts, train, validation, test, seed, required=not words.is_chat)
+    overlap = _remove_overlap(train, validation, test, drawn)
+    if words.is_chat and not any(message.scored for message in _replies(validation.conversations)):
+        raise CorpusError(
+            f"{words.files[0]}: too small to split: nothing is left to validate on; "
+            "write more dialogues, or at least three alternatives {a|b|c} in some user lines"
+        )
+    return Split(train, validation, test, overlap)
+
+
+def _rank(text: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}\0{text}".encode()).digest()
+
+
+def _replies(conversations: Iterable[Conversation]) -> Iterable[Message]:
+    return (message for conversation in conversations for message in conversation.messages if message.role == "assistant")
+
+
+# --- dialogues: held-out phrasings
+
+
+def _held_out(user: Pattern, seed: int) -> tuple[int, tuple[int, ...], tuple[int, ...]] | None:
+    """Pick the widest top-level choice: its place, and its options for validation and for test."""
+    choices = [(len(node.options), -index) for index, node in enumerate(user) if isinstance(node, Choice)]
+    width, place = max(choices, default=(0, 0))
+    if width < FEWEST_ALTERNATIVES:
+        return None
+    options = user[-place].options  # type: ignore[union-attr]
+    ranked = sorted(range(width), key=lambda option: _rank(repr(options[option]), seed))
+    held = ranked[: max(1, round(width * HELD_OUT_SHARE))]
+    first = _rank(repr(user), seed)[0] % 2  # a single one goes to either side
+    return -place, tuple(held[first::2]), tuple(held[1 - first :: 2])
+
+
+def _with_options(user: Pattern, place: int, kept: Sequence[int]) -> Pattern:
+    choice = user[place]
+    assert isinstance(choice, Choice)
+    return (*user[:place], Choice(tuple(choice.options[option] for option in kept)), *user[place + 1 :])
+
+
+def _without_held_out(dialogue: Dialogue, seed: int) -> Dialogue:
+    turns = []
+    for turn in dialogue.turns:
+        held = _held_out(turn.user, seed)
+        if held is not None:
+            place, *sides = held
+            gone = {option for side in sides for option in side}
+            width = len(turn.user[place].options)  # type: ignore[union-attr]
+            user = _with_options(turn.user, place, [option for option in range(width) if option not in gone])
+            turn = replace(turn, user=user)
+        turns.append(turn)
+    return replace(dialogue, turns=tuple(turns))
+
+
+def _write_exams(dialogues: Sequence[Dialogue], learnt: Sequence[Dialogue], which: int, seed: int) -> list[Exam]:
+    """Write up to two questions for each held-out phrasing of each turn of each dialogue."""
+    exams: dict[tuple[Message, ...], Exam] = {}
+    rng = random.Random(f"{seed}/{which}")
+    for dialogue, trained in zip(dialogues, learnt, strict=True):
+        for index, turn in enumerate(dialogue.turns):
+            held = _held_out(turn.user, seed)
+            for option in held[1 + which] if held else ():  # type: ignore[misc, union-attr]
+                user = _with_options(turn.user, held[0], [option])  # type: ignore[index, arg-type]
+                turns = (*trained.turns[:index], replace(turn, user=user))
+                asking = replace(dialogue, turns=turns)
+                for _ in range(min(2, count_expansions(user))):
+                    conversation, bindings = asking.expand(rng)
+                    asked = conversation.messages[:-1]
+                    exams.setdefault(asked, Exam(asked, dialogue, index, bindings[index]))
+    return list(exams.values())
+
+
+def _exam_conversation(exam: Exam, seed: int) -> Conversation:
+    """Render the question with one right answer, the only message that is scored."""
+    context = tuple(replace(message, scored=False) for message in exam.asked)
+    rng = random.Random(f"{seed}/{context[-1].content}")
+    reply = expand(exam.dialogue.turns[exam.turn].reply, dict(exam.bindings), rng)
+    return Conversation((*context, Message("assistant", reply)))
+
+
+# --- conversations: by source, near-duplicates together
+
+
+def _split_conversations(
+    conversations: Sequence[Conversation], train: Side, validation: Side, test: Side, seed: int
+) -> None:
+    if not conversations:
+        return
+    groups = _group_duplicates(_cut_long(conversations))
+    if len(groups) < 3:
+        raise CorpusError(
+            f"too small to split: {len(groups)} different conversation(s); "
+            "at least 3 are needed (train, validation, test), and hundreds to learn well"
+        )
+    groups.sort(key=lambda group: _rank(repr(group[0]), seed))
+    most = min(SIDE_MOST_CHARS, int(SIDE_SHARE * sum(_chars(group) for group in groups)))
+    for side in (validation, test):
+        room = most
+        while room >= 0 and len(groups) > (2 if side is validation else 1):
+            group = groups.pop()
+            side.conversations += group
+            room -= max(1, _chars(group))
+    train.conversations += [conversation for group in groups for conversation in group]
+
+
+def _chars(conversations: Iterable[Conversation]) -> int:
+    return sum(len(message.content) for conversation in conversations for message in conversation.messages)
+
+
+def _cut_long(conversations: Sequence[Conversation]) -> Sequence[Conversation]:
+    """Cut a few very long conversations (a chat export is often one) into stretches of ten turns."""
+    if len(conversations) >= 20:
+        return conversations
+    pieces: list[Conversation] = []
+    for conversation in conversations:
+        system = conversation.messages[:1] if conversation.system is not None else ()
+        spoken = conversation.messages[len(system) :]
+        for start in range(0, len(spoken), 20):
+            pieces.append(Conversation((*system, *spoken[start : start + 20])))
+    return [piece for piece in pieces if any(message.role == "assistant" for message in piece.messages)]
+
+
+def _group_duplicates(conversations: Sequence[Conversation]) -> list[list[Conversation]]:
+    """Group conversations that share a long line, or are alike as a whole."""
+    keys = []
+    for conversation in conversations:
+        lines = [line_key(message.content) for message in conversation.messages if message.role != "system"]
+        keys.append({line for line in lines if len(line) >= LONG_LINE_CHARS} | {"\n".join(lines)})
+    counts = Counter(key for own in keys for key in own)
+    parent = list(range(len(conversations)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    holder: dict[str, int] = {}
+    for index, own in enumerate(keys):
+        for key in own:
+            if counts[key] <= COMMON_LINE or "\n" in key:
+                parent[root(index)] = root(holder.setdefault(key, index))
+    groups: dict[int, list[Conversation]] = {}
+    for index, conversation in enumerate(conversations):
+        groups.setdefault(root(index), []).append(conversation)
+    return list(groups.values())
+
+
+# --- texts: by document when there are many, else the end of the text
+
+
+def _split_texts(
+    texts: Sequence[str], train: Side, validation: Side, test: Side, seed: int, *, required: bool
+) -> None:
+    if not texts:
+        return
+    many = len(texts) >= MANY_TEXTS
+    if many:
+        whole = sorted(dict.fromkeys(texts), key=lambda text: _rank(text, seed))
+    else:
+        whole = [block for text in texts for block in _blocks(text + "\n\n")]
+    total = sum(map(len, whole))
+    most = min(SIDE_MOST_CHARS, int(SIDE_SHARE * total))
+    for side in (test, validation):
+        room = most
+        while len(whole) > 1 and len(whole[-1]) / 2 <= room:
+            side.texts.insert(0, whole.pop())
+            room -= len(side.texts[0])
+        if required and not side.texts:
+            raise CorpusError(
+                f"too small to split: {total} characters of text; at least a few pages are needed to hold some out"
+            )
+    train.texts = whole
+    if not many:
+        for side in (train, validation, test):
+            side.texts = ["".join(side.texts)] if side.texts else []
+
+
+def _blocks(text: str) -> list[str]:
+    """Cut after blank lines, and within blocks of more than 2,000 characters; joined they are the text again."""
+    blocks: list[str] = []
+    for block in re.findall(r".+?(?:\n\s*\n|\Z)", text, re.DOTALL):
+        while len(block) > MOST_BLOCK_CHARS:
+            cut = max(block.rfind("\n", 0, MOST_BLOCK_CHARS), block.rfind(" ", 0, MOST_BLOCK_CHARS)) + 1
+            blocks.append(block[: cut or MOST_BLOCK_CHARS])
+            block = block[cut or MOST_BLOCK_CHARS :]
+        blocks.append(block)
+    return blocks
+
+
+# --- overlap: a line of validation or test that stands in training is neither asked nor scored
+
+Key = tuple[str, str]
+
+
+def _keys(conversation: Conversation) -> list[tuple[int, set[Key]]]:
+    """List each reply's index with the keys of the reply and of what is asked before it."""
+    keyed = []
+    for index, message in enumerate(conversation.messages):
+        if message.role == "assistant":
+            pair = conversation.messages[max(0, index - 1) : index + 1]
+            keyed.append((index, {(said.role, line_key(said.content)) for said in pair}))
+    return keyed
+
+
+def _known_keys(train: Side, drawn: int) -> set[Key]:
+    """Collect training's lines; the replies of a persona's dialogues are its rules, not samples, and do not count."""
+    return {
+        (message.role, line_key(message.content))
+        for number, conversation in enumerate(train.conversations)
+        for message in conversation.messages
+        if message.role == "user" or (message.role == "assistant" and number >= drawn)
+    }
+
+
+def _remove_overlap(train: Side, validation: Side, test: Side, drawn: int) -> Overlap:
+    known = _known_keys(train, drawn)
+    known_blocks = {line_key(block) for text in train.texts for block in _blocks(text)}
+    candidates = dropped = 0
+    for side in (validation, test):
+        before = len(side.exams)
+        side.exams = [exam for exam in side.exams if ("user", line_key(exam.asked[-1].content)) not in known]
+        candidates, dropped = candidates + before, dropped + before - len(side.exams)
+        for remove, own in ((_unscore, known), (_drop_blocks, known_blocks)):
+            seen, gone = remove(side, own)  # type: ignore[operator]
+            candidates, dropped = candidates + seen, dropped + gone
+    remaining = sum(
+        bool(keys & known)
+        for side in (validation, test)
+        for conversation in side.conversations
+        for index, keys in _keys(conversation)
+        if conversation.messages[index].scored
+    ) + sum(
+        line_key(block) in known_blocks for side in (validation, test) for text in side.texts for block in _blocks(text)
+    )
+    return Overlap(candidates, dropped, remaining)
+
+
+def _unscore(side: Side, known: set[Key]) -> tuple[int, int]:
+    """Keep known exchanges as context only; drop conversations with nothing left to score."""
+    kept, seen, unscored = [], 0, 0
+    for conversation in side.conversations:
+        messages = list(conversation.messages)
+        for index, keys in _keys(conversation):
+            if messages[index].scored:
+                seen += 1
+                if keys & known:
+                    unscored += 1
+                    messages[index] = replace(messages[index], scored=False)
+        if any(message.scored for message in messages if message.role == "assistant"):
+            kept.append(Conversation(tuple(messages)))
+    side.conversations = kept
+    return seen, unscored
+
+
+def _drop_blocks(side: Side, known: set[str]) -> tuple[int, int]:
+    """Drop paragraphs that training holds too."""
+    texts, seen, dropped = [], 0, 0
+    for text in side.texts:
+        blocks = _blocks(text)
+        kept = [block for block in blocks if line_key(block) not in known]
+        seen, dropped = seen + len(blocks), dropped + len(blocks) - len(kept)
+        texts += ["".join(kept)] if kept else []
+    side.texts = texts
+    return seen, dropped

@@ -1,0 +1,81 @@
+"""The chat format: a conversation becomes ids and a loss mask, here and nowhere else.
+
+    <|bos|> [<|system|> text <|end|>] (<|user|> text <|end|> <|assistant|> text <|end|>)*
+
+Markers are ids; text is encoded as text, so no text can become a marker. The
+mask is 1 on what the assistant says and on the <|end|> after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from mychat.corpus.messages import ROLES, Conversation, Message
+from mychat.tokenizer.bpe import Tokenizer
+
+CHAT_TEMPLATE = (
+    "{{ '<|bos|>' }}"
+    "{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+"""The same for Hugging Face's `apply_chat_template` (Jinja)."""
+
+
+@dataclass(slots=True)
+class Rendered:
+    """Ids and, for each id, whether the model learns to say it."""
+
+    ids: list[int] = field(default_factory=list)
+    loss_mask: list[int] = field(default_factory=list)
+
+    def add(self, ids: Sequence[int], trained: bool) -> None:
+        """Append ids under one mask value."""
+        self.ids += ids
+        self.loss_mask += [int(trained)] * len(ids)
+
+
+class ChatFormat:
+    """Renders with one tokenizer; remembers nothing between calls."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.bos = tokenizer.marker("<|bos|>")
+        self.end = tokenizer.marker("<|end|>")
+        self.pad = tokenizer.marker("<|pad|>")
+        self.role = {role: tokenizer.marker(f"<|{role}|>") for role in ROLES}
+
+    def render(self, messages: Iterable[Message], *, generation_prompt: bool = False) -> Rendered:
+        """Render messages; with `generation_prompt`, up to where the assistant speaks next."""
+        messages = list(messages)
+        return self._assemble(
+            messages, [self.tokenizer.encode(message.content) for message in messages], generation_prompt
+        )
+
+    def render_batch(self, conversations: Sequence[Conversation]) -> list[Rendered]:
+        """Render many conversations; the encoding runs in parallel."""
+        texts = [message.content for conversation in conversations for message in conversation.messages]
+        encoded = iter(self.tokenizer.encode_batch(texts))
+        return [
+            self._assemble(list(conversation.messages), [next(encoded) for _ in conversation.messages], False)
+            for conversation in conversations
+        ]
+
+    def _assemble(self, messages: list[Message], encoded: list[list[int]], generation_prompt: bool) -> Rendered:
+        rendered = Rendered()
+        rendered.add([self.bos], False)
+        for message, ids in zip(messages, encoded, strict=True):
+            rendered.add([self.role[message.role]], False)
+            rendered.add([*ids, self.end], message.role == "assistant" and message.scored)
+        if generation_prompt:
+            rendered.add([self.role["assistant"]], False)
+        return rendered
+
+    def render_text(self, text: str) -> Rendered:
+        """Render plain text as a document of its own; all of it is learnt, its end included."""
+        rendered = Rendered()
+        rendered.add([self.bos], False)
+        rendered.add([*self.tokenizer.encode(text), self.end], True)
+        return rendered

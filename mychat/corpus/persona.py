@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,22 @@ def load_persona(path: Path, sampling_names: list[str]) -> Persona:
         sampling=sampling,
         slots={key: texts(words, f"slot {key!r}") for key, words in slots.items()},
     )
+
+
+def render_persona(persona: Persona) -> str:
+    """Write `persona.toml`, as `load_persona` reads it."""
+
+    def quoted(text: str) -> str:
+        return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+    def listed(texts: Iterable[str]) -> str:
+        items = "".join(f"    {quoted(text)},\n" for text in texts)
+        return f"[\n{items}]" if items else "[]"
+
+    lines = [f"{key} = {quoted(getattr(persona, key))}" for key in ("name", "display_name", "language", "greeting")]
+    lines.append(f"description = {listed(persona.description)}")
+    if persona.sampling:
+        lines += ["", "[sampling]", *(f"{key} = {value}" for key, value in persona.sampling.items())]
+    if persona.slots:
+        lines += ["", "[slots]", *(f"{key} = {listed(words)}" for key, words in persona.slots.items())]
+    return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ mask is 1 on what the assistant says and on the <|end|> after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mychat.corpus.messages import ROLES, Conversation, Message
@@ -37,6 +37,21 @@ class Rendered:
         self.loss_mask += [int(trained)] * len(ids)
 
 
+Said = tuple[Message, list[int]]
+
+
+def _turns(said: Sequence[Said]) -> Iterator[list[Said]]:
+    """Group messages into turns: each user message with what follows it."""
+    turn: list[Said] = []
+    for one in said:
+        if one[0].role == "user" and turn:
+            yield turn
+            turn = []
+        turn.append(one)
+    if turn:
+        yield turn
+
+
 class ChatFormat:
     """Renders with one tokenizer; remembers nothing between calls."""
 
@@ -49,24 +64,38 @@ class ChatFormat:
 
     def render(self, messages: Iterable[Message], *, generation_prompt: bool = False) -> Rendered:
         """Render messages; with `generation_prompt`, up to where the assistant speaks next."""
-        messages = list(messages)
-        return self._assemble(
-            messages, [self.tokenizer.encode(message.content) for message in messages], generation_prompt
-        )
+        said = [(message, self.tokenizer.encode(message.content)) for message in messages]
+        return self._assemble(said, generation_prompt=generation_prompt)
 
-    def render_batch(self, conversations: Sequence[Conversation]) -> list[Rendered]:
-        """Render many conversations; the encoding runs in parallel."""
+    def render_windows(self, conversations: Sequence[Conversation], limit: int) -> list[Rendered]:
+        """Render conversations so that none is longer than `limit` ids where turns allow it.
+
+        A longer one becomes several, cut between turns; each begins like a
+        conversation and repeats the system text. A turn longer than the limit
+        stays whole. The encoding runs in parallel.
+        """
         texts = [message.content for conversation in conversations for message in conversation.messages]
         encoded = iter(self.tokenizer.encode_batch(texts))
-        return [
-            self._assemble(list(conversation.messages), [next(encoded) for _ in conversation.messages], False)
-            for conversation in conversations
-        ]
+        windows = []
+        for conversation in conversations:
+            said = [(message, next(encoded)) for message in conversation.messages]
+            fixed = said[:1] if conversation.system is not None else []
+            window, size = list(fixed), 0
+            for turn in _turns(said[len(fixed) :]):
+                turn_size = sum(len(ids) + 2 for _, ids in turn)
+                if size and 1 + sum(len(ids) + 2 for _, ids in fixed) + size + turn_size > limit:
+                    windows.append(self._assemble(window, generation_prompt=False))
+                    window, size = list(fixed), 0
+                window += turn
+                size += turn_size
+            if size:
+                windows.append(self._assemble(window, generation_prompt=False))
+        return windows
 
-    def _assemble(self, messages: list[Message], encoded: list[list[int]], generation_prompt: bool) -> Rendered:
+    def _assemble(self, said: Sequence[Said], *, generation_prompt: bool) -> Rendered:
         rendered = Rendered()
         rendered.add([self.bos], False)
-        for message, ids in zip(messages, encoded, strict=True):
+        for message, ids in said:
             rendered.add([self.role[message.role]], False)
             rendered.add([*ids, self.end], message.role == "assistant" and message.scored)
         if generation_prompt:

@@ -1,0 +1,204 @@
+"""The checkpoint folder: its one reader and writer. Layout: docs/design.md, section 3."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import mychat
+from mychat.config import SAMPLING_NAMES, ModelConfig, SamplingOptions, find, list_names
+from mychat.corpus.persona import PERSONA_FILE, Persona, load_persona, render_persona
+from mychat.errors import CheckpointError, suggest
+from mychat.model.card import render_card
+from mychat.model.families import WEIGHT_PREFIX, config_from_hf, config_to_hf
+from mychat.model.folder import recover, replacing, sha256_of
+from mychat.model.gpt import GPT
+from mychat.tokenizer.bpe import TOKENIZER_FILE, Tokenizer, load_tokenizer
+from mychat.tokenizer.chat_format import CHAT_TEMPLATE
+
+FORMAT_VERSION = 1
+RECORD_FILE = "mychat.json"
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+TRAINING_FOLDER = "training"
+_VERIFIED = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, "tokenizer_config.json", "generation_config.json", PERSONA_FILE)
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """A model with all it needs: shape, weights, tokenizer, persona, and how it came to be."""
+
+    config: ModelConfig
+    weights: dict[str, Tensor]
+    tokenizer: Tokenizer
+    persona: Persona
+    record: dict[str, Any] = field(default_factory=dict)
+    """Stage, parent, data, settings, metrics; the writer adds versions and hashes."""
+    training: dict[str, bytes | dict[str, Tensor]] = field(default_factory=dict)
+    """Files under `training/`: bytes as they are, tensors as safetensors. Only written."""
+
+    def build(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> GPT:
+        """Build the network with these weights, ready to evaluate."""
+        with torch.device("meta"):
+            model = GPT(self.config)
+        weights = {name: tensor.to(device, dtype) for name, tensor in self.weights.items()}
+        model.load_state_dict(weights, assign=True)
+        return model.eval()
+
+    @property
+    def sampling(self) -> SamplingOptions:
+        """The persona's own sampling options over the defaults."""
+        return SamplingOptions().updated(self.persona.sampling)
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it answers; otherwise it continues text."""
+        return bool(self.record.get("chat", True))
+
+
+def find_checkpoint(name: str) -> Path:
+    """Find a checkpoint by name or path. Raises: CheckpointError, naming the nearest."""
+    path = find("checkpoints", name)
+    if path is None or not (path / CONFIG_FILE).is_file():
+        known = list_names("checkpoints")
+        hint = suggest(name, known) or f"; known: {', '.join(known) or 'none yet, type: mychat train'}"
+        what = "no such checkpoint" if path is None else f"not a checkpoint (no {CONFIG_FILE} in it)"
+        raise CheckpointError(f"{name}: {what}{hint}")
+    return path
+
+
+def load_checkpoint(path: Path, *, verify: bool = True) -> Checkpoint:
+    """Read a folder and check every file against its recorded SHA-256.
+
+    Raises: CheckpointError when a file is missing, truncated, edited or not understood.
+    """
+    recover(path)
+    record = _read_json(path / RECORD_FILE)
+    if record.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path / RECORD_FILE}: format {record.get('format_version')!r}, this mychat reads {FORMAT_VERSION}; "
+            "update mychat or train again"
+        )
+    if verify:
+        verify_files(path, record, _VERIFIED)
+    config = config_from_hf(_read_json(path / CONFIG_FILE), path / CONFIG_FILE)
+    weights = load_tensors(path / WEIGHTS_FILE)
+    weights = {name.removeprefix(WEIGHT_PREFIX): tensor for name, tensor in weights.items()}
+    _check_shapes(config, weights, path / WEIGHTS_FILE)
+    tokenizer = load_tokenizer(path)
+    if tokenizer.vocab_size != config.vocab_size:
+        raise CheckpointError(
+            f"{path}: the tokenizer has {tokenizer.vocab_size} ids, the model {config.vocab_size}; they do not belong together"
+        )
+    return Checkpoint(config, weights, tokenizer, load_persona(path / PERSONA_FILE, SAMPLING_NAMES), record)
+
+
+def verify_files(path: Path, record: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    """Compare files with the record's hashes. Raises: CheckpointError at the first that differs."""
+    for name in names:
+        expected = record.get("sha256", {}).get(name)
+        if not (path / name).is_file():
+            raise CheckpointError(f"{path / name}: missing; copy the checkpoint again, or train it again")
+        if sha256_of(path / name) != expected:
+            raise CheckpointError(
+                f"{path / name}: damaged or edited (its SHA-256 is not the one in {RECORD_FILE}); copy or train it again"
+            )
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file. Raises: CheckpointError."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); copy the checkpoint again") from None
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint, *, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write the folder, whole or not at all. Raises: CheckpointError when the disk refuses."""
+    tokenizer = checkpoint.tokenizer
+    special = {name: tokenizer.marker(f"<|{name}|>") for name in ("bos", "end", "pad")}
+    with replacing(path) as folder:
+        dtype_name = str(dtype).removeprefix("torch.")
+        _write_json(folder / CONFIG_FILE, config_to_hf(checkpoint.config, dtype_name, special))
+        weights = {WEIGHT_PREFIX + name: tensor.to("cpu", dtype).contiguous() for name, tensor in checkpoint.weights.items()}
+        save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        tokenizer.save(folder / TOKENIZER_FILE)
+        _write_json(folder / "tokenizer_config.json", _tokenizer_config(checkpoint.config))
+        _write_json(folder / "generation_config.json", _generation_config(checkpoint.sampling, special))
+        (folder / PERSONA_FILE).write_text(render_persona(checkpoint.persona), "utf-8")
+        for name, content in checkpoint.training.items():
+            target = folder / TRAINING_FOLDER / name
+            target.parent.mkdir(exist_ok=True)
+            if isinstance(content, bytes):
+                target.write_bytes(content)
+            else:
+                save_file(content, target)
+        record = {"format_version": FORMAT_VERSION, "mychat_version": mychat.__version__, **checkpoint.record}
+        record["parameters"] = checkpoint.config.count_parameters()
+        (folder / "README.md").write_text(render_card(checkpoint.persona, record), "utf-8")
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        record["sha256"] = {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
+        _write_json(folder / RECORD_FILE, record)
+
+
+def _check_shapes(config: ModelConfig, weights: Mapping[str, Tensor], path: Path) -> None:
+    with torch.device("meta"):
+        wanted = {name: tensor.shape for name, tensor in GPT(config).state_dict().items()}
+    found = {name: tensor.shape for name, tensor in weights.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise CheckpointError(
+                f"{path}: {name} is {_shape(found.get(name))}, config.json wants {_shape(wanted.get(name))}"
+            )
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "absent" if shape is None else "x".join(map(str, shape))
+
+
+def _tokenizer_config(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<|bos|>",
+        "eos_token": "<|end|>",
+        "pad_token": "<|pad|>",
+        "model_max_length": config.context_length,
+        "clean_up_tokenization_spaces": False,
+        "chat_template": CHAT_TEMPLATE,
+    }
+
+
+def _generation_config(sampling: SamplingOptions, special: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "bos_token_id": special["bos"],
+        "eos_token_id": special["end"],
+        "pad_token_id": special["pad"],
+        "max_new_tokens": sampling.max_new_tokens,
+        **({"do_sample": True, "temperature": sampling.temperature} if sampling.temperature > 0 else {"do_sample": False}),
+        **({"top_k": sampling.top_k, "top_p": sampling.top_p, "min_p": sampling.min_p} if sampling.temperature > 0 else {}),
+        "repetition_penalty": sampling.repetition_penalty,
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: missing; is this a checkpoint made by mychat?") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); copy the checkpoint again") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: a JSON object was expected")
+    return value
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")

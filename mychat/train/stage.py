@@ -1,0 +1,48 @@
+"""A stage of training, as data. One loop runs them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mychat.config import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a stage does differently from another.
+
+    `loss_on` is `all` (every token) or `assistant` (what it says). The rate
+    rises over `warmup` steps and falls over the last `decay` steps.
+    """
+
+    name: str
+    loss_on: str
+    steps: int
+    warmup: int
+    decay: int
+
+    def rate_share(self, step: int, final_share: float) -> float:
+        """Return the share of the full learning rate at a step (from 0)."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        left = self.steps - step
+        if left <= self.decay:
+            return final_share + (1 - final_share) * left / (self.decay + 1)
+        return 1.0
+
+
+def make_stages(kind: str, steps: int, settings: TrainSettings, *, from_parent: bool) -> list[Stage]:
+    """Lay out the stages of a command: `train`, `train-text`, `pretrain` or `finetune`.
+
+    In `train` one rate schedule spans both stages: warm-up in the first, decay in the second.
+    """
+    warmup = max(1, round(settings.warmup_share * steps))
+    decay = round(settings.decay_share * steps)
+    if kind in ("train-text", "pretrain"):
+        return [Stage("pretrain", "all", steps, warmup, decay)]
+    first = 0 if kind == "finetune" or from_parent else round(settings.pretrain_share * steps)
+    stages = [Stage("pretrain", "all", first, min(warmup, first), 0)] if first else []
+    rest = steps - first
+    if rest:
+        stages.append(Stage("finetune", "assistant", rest, 0 if first else warmup, min(decay, rest)))
+    return stages

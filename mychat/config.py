@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from mychat.errors import ConfigError, suggest
+from mychat.errors import ConfigError, CorpusError, suggest
 
 
 def _require(condition: bool, message: str) -> None:
@@ -39,7 +39,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "n_embd", "head_dim", "n_ff"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1")
-        _require(self.n_head % self.n_kv_head == 0, f"n_head {self.n_head} is no multiple of n_kv_head {self.n_kv_head}")
+        _require(
+            self.n_head % self.n_kv_head == 0, f"n_head {self.n_head} is no multiple of n_kv_head {self.n_kv_head}"
+        )
         _require(self.head_dim % 2 == 0, f"head_dim {self.head_dim} must be even (rotary embedding turns pairs)")
 
     def count_parameters(self) -> int:
@@ -113,7 +115,7 @@ class SamplingOptions:
 
     def updated(self, values: Mapping[str, Any]) -> Self:
         """Return a copy with these values; None means not given."""
-        return _updated(self, values, "sampling option")
+        return dataclasses.replace(self, **_typed_values(self, values, "sampling option"))
 
 
 SAMPLING_NAMES = [field.name for field in fields(SamplingOptions)]
@@ -155,7 +157,7 @@ class TrainSettings:
     save_every_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        _require(self.minutes is None or 0 < self.minutes, f"minutes {self.minutes} must be above 0")
+        _require(self.minutes is None or self.minutes > 0, f"minutes {self.minutes} must be above 0")
         _require(self.steps is None or self.steps >= 1, f"steps {self.steps} must be 1 or more")
         known = ", ".join(PRESETS)
         _require(
@@ -176,10 +178,10 @@ class TrainSettings:
 
     def updated(self, values: Mapping[str, Any]) -> Self:
         """Return a copy with these values; None means not given."""
-        return _updated(self, values, "training setting")
+        return dataclasses.replace(self, **_typed_values(self, values, "training setting"))
 
 
-def _updated(options: Any, values: Mapping[str, Any], what: str) -> Any:
+def _typed_values(options: Any, values: Mapping[str, Any], what: str) -> dict[str, Any]:
     known = {field.name: field for field in fields(options)}
     given = {}
     for name, value in values.items():
@@ -187,7 +189,7 @@ def _updated(options: Any, values: Mapping[str, Any], what: str) -> Any:
             raise ConfigError(f"unknown {what} {name!r}{suggest(name, known) or '; known: ' + ', '.join(known)}")
         if value is not None:
             given[name] = _typed(name, value, str(known[name].type))
-    return dataclasses.replace(options, **given)
+    return given
 
 
 def _typed(name: str, value: Any, annotation: str) -> Any:
@@ -257,3 +259,13 @@ def list_names(kind: str) -> list[str]:
         if place.is_dir():
             names |= {child.name for child in place.iterdir() if (child / marker).is_file()}
     return sorted(names)
+
+
+def find_words(source: str) -> Path:
+    """Find a persona by name, or a file or folder by path. Raises: CorpusError."""
+    path = find("personas", source)
+    if path is None:
+        known = list_names("personas")
+        hint = "check the path" if is_path(source) else f"personas: {', '.join(known)}{suggest(source, known)}"
+        raise CorpusError(f"{source}: no such persona, file or folder; {hint}")
+    return path

@@ -89,6 +89,7 @@ class Finished:
 
     path: str
     seconds: float
+    chat: bool
     metrics: dict[str, float] = field(default_factory=dict)
 
 

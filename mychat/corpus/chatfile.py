@@ -145,14 +145,16 @@ class _Reader:
 
     def _later(self, number: int, line: str) -> None:
         if self.kind != "reply":
-            raise SyntaxFault(self.path, number, 1, r"'...' stands between a reply and a user line (a reply is \...)", line)
+            raise SyntaxFault(
+                self.path, number, 1, r"'...' stands between a reply and a user line (a reply is \...)", line
+            )
         self._end_message()
         self.later = True
 
     def _spoken(self, kind: Kind, number: int, line: str, start: int) -> None:
         if self.kind is None and kind == "reply" and self.user is None and not self.turns:
             raise SyntaxFault(self.path, number, 1, "a dialogue starts with the user: begin the line with '>'", line)
-        if self.later and kind == "reply":
+        if self.later and kind == "reply" and self.kind is None:
             raise SyntaxFault(self.path, number, 1, "a user line '>' comes after '...'", line)
         pattern = PatternParser(self.path, number, line, self.slots, self.bound).parse(start)
         if kind != self.kind:
@@ -176,11 +178,15 @@ class _Reader:
     def _end_dialogue(self, number: int, line: str) -> None:
         self._end_message()
         if self.user is not None:
-            raise SyntaxFault(self.path, self.user[1], 1, "a dialogue ends with the user's line; write the reply below it")
+            raise SyntaxFault(
+                self.path, self.user[1], 1, "a dialogue ends with the user's line; write the reply below it"
+            )
         if self.later:
             raise SyntaxFault(self.path, number, 1, "a user line '>' comes after '...'", line)
         if self.system is not None and not self.turns:
-            raise SyntaxFault(self.path, self.first_line, 1, "a system text '@' without a dialogue below it", self.system)
+            raise SyntaxFault(
+                self.path, self.first_line, 1, "a system text '@' without a dialogue below it", self.system
+            )
         if self.turns:
             self.dialogues.append(Dialogue(self.topic, tuple(self.turns), self.path, self.first_line, self.system))
         self._reset()

@@ -7,6 +7,7 @@ curly apostrophe means the same in both.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import ftfy
@@ -14,9 +15,7 @@ import ftfy
 from mychat.errors import CorpusError
 
 # Control characters but newline and tab, zero-width and bidirectional marks, BOM.
-_UNWANTED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
-)
+_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _FTFY = ftfy.TextFixerConfig(
     unescape_html=False,
     fix_character_width=False,  # full-width punctuation is right in Chinese
@@ -67,3 +66,8 @@ def decode_utf8(data: bytes, path: Path) -> str:
         raise CorpusError(
             f"{path}:{line}:{column}: not UTF-8 (byte 0x{data[error.start]:02x}); save the file as UTF-8"
         ) from None
+
+
+def read_stdin() -> str:
+    """Read standard input whole, as UTF-8, cleaned. Raises: CorpusError."""
+    return clean_text(decode_utf8(sys.stdin.buffer.read(), Path("<stdin>"))).strip("\n")

@@ -156,9 +156,9 @@ def count_expansions(pattern: Pattern) -> int:
 
 
 def normalise_blanks(text: str) -> str:
-    """Runs of blanks become one space; none stays at a line's ends.
+    r"""Runs of blanks become one space; none stays at a line's ends.
 
-    `"hi   there \\n you "` -> `"hi there\\nyou"`
+    `"hi   there \n you "` -> `"hi there\nyou"`
     """
     return "\n".join(" ".join(re.split("[ \t]+", line.strip(_BLANKS))) for line in text.split("\n"))
 
@@ -248,7 +248,10 @@ def _advance(pattern: Pattern, text: str, places: set[_Place]) -> set[_Place]:
                 places = set().union(*(_advance(option, text, places) for option in options))
             case Draw(words, name):
                 places = {
-                    _bind(after, name, word) for place in places for word in words for after in _literal(word, text, place)
+                    _bind(after, name, word)
+                    for place in places
+                    for word in words
+                    for after in _literal(word, text, place)
                 }
         if not places:
             break

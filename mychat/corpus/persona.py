@@ -89,6 +89,11 @@ def load_persona(path: Path, sampling_names: list[str]) -> Persona:
     )
 
 
+def load_personas(folders: list[Path], sampling_names: list[str]) -> list[Persona]:
+    """Read the persona of each folder."""
+    return [load_persona(folder / PERSONA_FILE, sampling_names) for folder in folders]
+
+
 def render_persona(persona: Persona) -> str:
     """Write `persona.toml`, as `load_persona` reads it."""
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from mychat.corpus.chatfile import Dialogue
 from mychat.corpus.compose import draw_conversations
-from mychat.corpus.messages import Conversation, Message
+from mychat.corpus.messages import Conversation, Message, Role
 from mychat.corpus.pattern import Choice, Pattern, count_expansions, expand
 from mychat.corpus.words import Words
 from mychat.errors import CorpusError
@@ -126,42 +126,50 @@ def _rank(text: str, seed: int) -> bytes:
 
 
 def _replies(conversations: Iterable[Conversation]) -> Iterable[Message]:
-    return (message for conversation in conversations for message in conversation.messages if message.role == "assistant")
+    return (
+        message for conversation in conversations for message in conversation.messages if message.role == "assistant"
+    )
 
 
 # --- dialogues: held-out phrasings
 
 
-def _held_out(user: Pattern, seed: int) -> tuple[int, tuple[int, ...], tuple[int, ...]] | None:
-    """Pick the widest top-level choice: its place, and its options for validation and for test."""
-    choices = [(len(node.options), -index) for index, node in enumerate(user) if isinstance(node, Choice)]
-    width, place = max(choices, default=(0, 0))
+@dataclass(frozen=True, slots=True)
+class _HeldOut:
+    """A user line's widest top-level choice: its place, and the options for training, validation and test."""
+
+    place: int
+    train: tuple[int, ...]
+    exams: tuple[tuple[int, ...], tuple[int, ...]]
+
+    def restrict(self, user: Pattern, kept: Sequence[int]) -> Pattern:
+        """Return the line with only these options."""
+        choice = user[self.place]
+        assert isinstance(choice, Choice)
+        options = tuple(choice.options[option] for option in kept)
+        return (*user[: self.place], Choice(options), *user[self.place + 1 :])
+
+
+def _hold_out(user: Pattern, seed: int) -> _HeldOut | None:
+    """Choose what is held out of a user line; None when it has too few alternatives."""
+    choices = [(len(node.options), -place, node) for place, node in enumerate(user) if isinstance(node, Choice)]
+    if not choices:
+        return None
+    width, place, choice = max(choices, key=lambda found: found[:2])
     if width < FEWEST_ALTERNATIVES:
         return None
-    options = user[-place].options  # type: ignore[union-attr]
-    ranked = sorted(range(width), key=lambda option: _rank(repr(options[option]), seed))
+    ranked = sorted(range(width), key=lambda option: _rank(repr(choice.options[option]), seed))
     held = ranked[: max(1, round(width * HELD_OUT_SHARE))]
     first = _rank(repr(user), seed)[0] % 2  # a single one goes to either side
-    return -place, tuple(held[first::2]), tuple(held[1 - first :: 2])
-
-
-def _with_options(user: Pattern, place: int, kept: Sequence[int]) -> Pattern:
-    choice = user[place]
-    assert isinstance(choice, Choice)
-    return (*user[:place], Choice(tuple(choice.options[option] for option in kept)), *user[place + 1 :])
+    kept = tuple(option for option in range(width) if option not in held)
+    return _HeldOut(-place, kept, (tuple(held[first::2]), tuple(held[1 - first :: 2])))
 
 
 def _without_held_out(dialogue: Dialogue, seed: int) -> Dialogue:
     turns = []
     for turn in dialogue.turns:
-        held = _held_out(turn.user, seed)
-        if held is not None:
-            place, *sides = held
-            gone = {option for side in sides for option in side}
-            width = len(turn.user[place].options)  # type: ignore[union-attr]
-            user = _with_options(turn.user, place, [option for option in range(width) if option not in gone])
-            turn = replace(turn, user=user)
-        turns.append(turn)
+        held = _hold_out(turn.user, seed)
+        turns.append(replace(turn, user=held.restrict(turn.user, held.train)) if held else turn)
     return replace(dialogue, turns=tuple(turns))
 
 
@@ -171,11 +179,10 @@ def _write_exams(dialogues: Sequence[Dialogue], learnt: Sequence[Dialogue], whic
     rng = random.Random(f"{seed}/{which}")
     for dialogue, trained in zip(dialogues, learnt, strict=True):
         for index, turn in enumerate(dialogue.turns):
-            held = _held_out(turn.user, seed)
-            for option in held[1 + which] if held else ():  # type: ignore[misc, union-attr]
-                user = _with_options(turn.user, held[0], [option])  # type: ignore[index, arg-type]
-                turns = (*trained.turns[:index], replace(turn, user=user))
-                asking = replace(dialogue, turns=turns)
+            held = _hold_out(turn.user, seed)
+            for option in held.exams[which] if held else ():
+                user = held.restrict(turn.user, [option]) if held else turn.user
+                asking = replace(dialogue, turns=(*trained.turns[:index], replace(turn, user=user)))
                 for _ in range(min(2, count_expansions(user))):
                     conversation, bindings = asking.expand(rng)
                     asked = conversation.messages[:-1]
@@ -228,8 +235,7 @@ def _cut_long(conversations: Sequence[Conversation]) -> Sequence[Conversation]:
     for conversation in conversations:
         system = conversation.messages[:1] if conversation.system is not None else ()
         spoken = conversation.messages[len(system) :]
-        for start in range(0, len(spoken), 20):
-            pieces.append(Conversation((*system, *spoken[start : start + 20])))
+        pieces += [Conversation((*system, *spoken[start : start + 20])) for start in range(0, len(spoken), 20)]
     return [piece for piece in pieces if any(message.role == "assistant" for message in piece.messages)]
 
 
@@ -262,9 +268,7 @@ def _group_duplicates(conversations: Sequence[Conversation]) -> list[list[Conver
 # --- texts: by document when there are many, else the end of the text
 
 
-def _split_texts(
-    texts: Sequence[str], train: Side, validation: Side, test: Side, seed: int, *, required: bool
-) -> None:
+def _split_texts(texts: Sequence[str], train: Side, validation: Side, test: Side, seed: int, *, required: bool) -> None:
     if not texts:
         return
     many = len(texts) >= MANY_TEXTS
@@ -303,7 +307,7 @@ def _blocks(text: str) -> list[str]:
 
 # --- overlap: a line of validation or test that stands in training is neither asked nor scored
 
-Key = tuple[str, str]
+Key = tuple[Role, str]
 
 
 def _keys(conversation: Conversation) -> list[tuple[int, set[Key]]]:
@@ -334,8 +338,7 @@ def _remove_overlap(train: Side, validation: Side, test: Side, drawn: int) -> Ov
         before = len(side.exams)
         side.exams = [exam for exam in side.exams if ("user", line_key(exam.asked[-1].content)) not in known]
         candidates, dropped = candidates + before, dropped + before - len(side.exams)
-        for remove, own in ((_unscore, known), (_drop_blocks, known_blocks)):
-            seen, gone = remove(side, own)  # type: ignore[operator]
+        for seen, gone in (_unscore(side, known), _drop_blocks(side, known_blocks)):
             candidates, dropped = candidates + seen, dropped + gone
     remaining = sum(
         bool(keys & known)

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
-from mychat.errors import ContextError
+from mychat.errors import CheckpointError, ContextError
 from mychat.events import ReplyDelta, ReplyEnd, ReplyEvent
 from mychat.generate.cache import KVCache, make_caches
 from mychat.generate.sampling import next_id
-from mychat.model.checkpoint import Checkpoint
+from mychat.model.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from mychat.model.gpt import GPT
-from mychat.tokenizer.bpe import StreamDecoder, Tokenizer
+from mychat.model.host import pick_device
+from mychat.tokenizer.bpe import StreamDecoder
 from mychat.tokenizer.chat_format import ChatFormat
 
 
@@ -33,25 +34,24 @@ def decode_step(model: GPT, ids: Tensor, caches: Sequence[KVCache]) -> Tensor:
     return model.logits(model.hidden(ids[:, None], start=caches[0].length, caches=caches)[:, -1])
 
 
+def load_engine(name: str, device: str, *, chat: bool) -> Engine:
+    """Load a checkpoint by name or path. Raises: CheckpointError, also when it cannot chat and must."""
+    checkpoint = load_checkpoint(find_checkpoint(name))
+    if chat and not checkpoint.is_chat:
+        raise CheckpointError(
+            f"{name}: continues text and cannot chat; type: mychat sample --raw --checkpoint {name} TEXT"
+        )
+    return Engine(checkpoint, pick_device(device))
+
+
 class Engine:
     """Answers from one checkpoint. Not for use by two threads at once."""
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
         self.device = device
-        self.defaults = checkpoint.sampling
-        self.set_model(checkpoint.build(device), checkpoint.tokenizer)
-
-    @classmethod
-    def around(cls, model: GPT, tokenizer: Tokenizer, device: str = "cpu") -> Engine:
-        """Make an engine around a network in memory, with default options."""
-        engine = cls.__new__(cls)
-        engine.device, engine.defaults = device, SamplingOptions()
-        engine.set_model(model, tokenizer)
-        return engine
-
-    def set_model(self, model: GPT, tokenizer: Tokenizer) -> None:
-        """Take a network and its tokenizer."""
-        self.model, self.tokenizer, self.format = model, tokenizer, ChatFormat(tokenizer)
+        self.persona, self.defaults = checkpoint.persona, checkpoint.sampling
+        self.model, self.tokenizer = checkpoint.build(device), checkpoint.tokenizer
+        self.format = ChatFormat(self.tokenizer)
 
     @property
     def context_length(self) -> int:

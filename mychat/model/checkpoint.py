@@ -22,7 +22,7 @@ from mychat.model.families import WEIGHT_PREFIX, config_from_hf, config_to_hf
 from mychat.model.folder import recover, replacing, sha256_of
 from mychat.model.gpt import GPT
 from mychat.tokenizer.bpe import TOKENIZER_FILE, Tokenizer, load_tokenizer
-from mychat.tokenizer.chat_format import CHAT_TEMPLATE
+from mychat.tokenizer.train import tokenizer_config
 
 FORMAT_VERSION = 1
 RECORD_FILE = "mychat.json"
@@ -96,7 +96,8 @@ def load_checkpoint(path: Path, *, verify: bool = True) -> Checkpoint:
     tokenizer = load_tokenizer(path)
     if tokenizer.vocab_size != config.vocab_size:
         raise CheckpointError(
-            f"{path}: the tokenizer has {tokenizer.vocab_size} ids, the model {config.vocab_size}; they do not belong together"
+            f"{path}: the tokenizer has {tokenizer.vocab_size} ids, the model {config.vocab_size}; "
+            "they do not belong together"
         )
     return Checkpoint(config, weights, tokenizer, load_persona(path / PERSONA_FILE, SAMPLING_NAMES), record)
 
@@ -109,7 +110,8 @@ def verify_files(path: Path, record: Mapping[str, Any], names: tuple[str, ...]) 
             raise CheckpointError(f"{path / name}: missing; copy the checkpoint again, or train it again")
         if sha256_of(path / name) != expected:
             raise CheckpointError(
-                f"{path / name}: damaged or edited (its SHA-256 is not the one in {RECORD_FILE}); copy or train it again"
+                f"{path / name}: damaged or edited (its SHA-256 is not the one in {RECORD_FILE}); "
+                "copy the checkpoint again, or train it again"
             )
 
 
@@ -128,10 +130,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, dtype: torch.dtype = 
     with replacing(path) as folder:
         dtype_name = str(dtype).removeprefix("torch.")
         _write_json(folder / CONFIG_FILE, config_to_hf(checkpoint.config, dtype_name, special))
-        weights = {WEIGHT_PREFIX + name: tensor.to("cpu", dtype).contiguous() for name, tensor in checkpoint.weights.items()}
+        weights = {
+            WEIGHT_PREFIX + name: tensor.to("cpu", dtype).contiguous() for name, tensor in checkpoint.weights.items()
+        }
         save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
         tokenizer.save(folder / TOKENIZER_FILE)
-        _write_json(folder / "tokenizer_config.json", _tokenizer_config(checkpoint.config))
+        _write_json(folder / "tokenizer_config.json", tokenizer_config(checkpoint.config.context_length))
         _write_json(folder / "generation_config.json", _generation_config(checkpoint.sampling, special))
         (folder / PERSONA_FILE).write_text(render_persona(checkpoint.persona), "utf-8")
         for name, content in checkpoint.training.items():
@@ -164,27 +168,16 @@ def _shape(shape: torch.Size | None) -> str:
     return "absent" if shape is None else "x".join(map(str, shape))
 
 
-def _tokenizer_config(config: ModelConfig) -> dict[str, Any]:
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": "<|bos|>",
-        "eos_token": "<|end|>",
-        "pad_token": "<|pad|>",
-        "model_max_length": config.context_length,
-        "clean_up_tokenization_spaces": False,
-        "chat_template": CHAT_TEMPLATE,
-    }
-
-
 def _generation_config(sampling: SamplingOptions, special: Mapping[str, int]) -> dict[str, Any]:
+    filters = {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
     return {
         "bos_token_id": special["bos"],
         "eos_token_id": special["end"],
         "pad_token_id": special["pad"],
         "max_new_tokens": sampling.max_new_tokens,
-        **({"do_sample": True, "temperature": sampling.temperature} if sampling.temperature > 0 else {"do_sample": False}),
-        **({"top_k": sampling.top_k, "top_p": sampling.top_p, "min_p": sampling.min_p} if sampling.temperature > 0 else {}),
         "repetition_penalty": sampling.repetition_penalty,
+        "do_sample": sampling.temperature > 0,
+        **(filters if sampling.temperature > 0 else {}),
     }
 
 

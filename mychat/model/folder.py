@@ -45,7 +45,9 @@ def replacing(path: Path) -> Iterator[Path]:
         _sync(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written ({error.strerror or error}); what was there is untouched") from None
+        raise CheckpointError(
+            f"{path}: cannot be written ({error.strerror or error}); what was there is untouched"
+        ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -44,20 +44,24 @@ class RMSNorm(nn.Module):
 
 
 def rotary_table(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines for the positions, (T,) -> (T, D) each.
+    """Return cosines and signed sines for the positions, (T,) -> (T, D) each.
 
     Source: Su et al. 2021, arXiv:2104.09864, with the halves paired (x[i], x[i + D/2]).
     """
     frequency = theta ** (-torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim)
     angle = torch.outer(positions.float(), frequency)
-    angle = torch.cat((angle, angle), dim=-1)
-    return angle.cos(), angle.sin()
+    sin = angle.sin()
+    return torch.cat((angle.cos(),) * 2, dim=-1), torch.cat((-sin, sin), dim=-1)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair of (B, H, T, D) by its angle."""
-    left, right = x.chunk(2, dim=-1)
-    return (x * cos + torch.cat((-right, left), dim=-1) * sin).type_as(x)
+def rotate(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
+    """Turn each pair (x[i], x[i + D/2]) of (B, H, T, D) by its angle.
+
+    The halves are swapped by a flip: slicing them apart would make the
+    backward pass fill and add whole tensors.
+    """
+    swapped = x.view(*x.shape[:-1], 2, -1).flip(-2).flatten(-2)
+    return x * cos + swapped * signed_sin
 
 
 class Attention(nn.Module):
@@ -168,8 +172,10 @@ class GPT(nn.Module):
     ) -> Tensor:
         """Run the layers: ids (B, T) at positions start.. -> (B, T, C), normalised."""
         positions = torch.arange(start, start + ids.shape[1], device=ids.device)
-        rotary = rotary_table(positions, self.config.head_dim, self.config.rope_theta)
         x = self.dropout(self.embed_tokens(ids))
+        dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        cos, sin = rotary_table(positions, self.config.head_dim, self.config.rope_theta)
+        rotary = cos.to(dtype), sin.to(dtype)
         for index, layer in enumerate(self.layers):
             x = layer(x, rotary, mask, caches[index] if caches is not None else None)
         return self.norm(x)  # type: ignore[no-any-return]

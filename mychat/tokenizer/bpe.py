@@ -114,15 +114,17 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     Raises: ConfigError when `vocab_size` cannot hold the bytes and the markers.
     """
     if vocab_size < FEWEST_TOKENS:
-        raise ConfigError(f"vocab_size {vocab_size} is too small: 256 bytes and {len(MARKERS)} markers need {FEWEST_TOKENS}")
+        raise ConfigError(
+            f"vocab_size {vocab_size} is too small: 256 bytes and {len(MARKERS)} markers need {FEWEST_TOKENS}"
+        )
     inner = tokenizers.Tokenizer(models.BPE())
-    inner.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    inner.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    inner.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(MARKERS),
         min_frequency=2,

@@ -18,8 +18,8 @@ from mychat.evaluate.likelihood import Likelihood, measure_likelihood
 from mychat.events import StageStarted, Stepped, TrainEvent, Validated
 from mychat.model.batch import Rows, scored_losses
 from mychat.model.gpt import GPT
-from mychat.tokenizer.bpe import Tokenizer
 from mychat.model.host import autocast
+from mychat.tokenizer.bpe import Tokenizer
 from mychat.train.optimizer import SplitOptimizer
 from mychat.train.stage import Stage
 

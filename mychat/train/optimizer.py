@@ -17,7 +17,7 @@ class SplitOptimizer:
     """The two optimizers as one: step, scale the rate, put the state out and in by parameter name."""
 
     def __init__(self, model: GPT, settings: TrainSettings) -> None:
-        self.names = {parameter: name for name, parameter in model.named_parameters()}
+        self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         matrices = [parameter for parameter, name in self.names.items() if is_matrix(name, parameter)]
         others = [parameter for parameter, name in self.names.items() if not is_matrix(name, parameter)]
         self.parameters = [*matrices, *others]
@@ -34,7 +34,7 @@ class SplitOptimizer:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
         for group, rate in self.base_rates:
             group["lr"] = rate * rate_share
-        self.muon.step()
+        self.muon.step()  # type: ignore[no-untyped-call]
         self.adamw.step()
         for parameter in self.parameters:
             parameter.grad = None

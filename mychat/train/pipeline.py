@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mychat.config import PRESETS, SAMPLING_NAMES, ModelConfig, TrainSettings
+from mychat.config import PRESETS, SAMPLING_NAMES, ModelConfig
 from mychat.corpus.split import Split, split_words
 from mychat.corpus.words import Words, load_words
 from mychat.errors import CheckpointError, CorpusError, Interrupted
@@ -30,6 +29,7 @@ from mychat.train.interrupt import InterruptWish
 from mychat.train.loop import Progress, Run, run_stage
 from mychat.train.optimizer import SplitOptimizer
 from mychat.train.plan import DEFAULT_MINUTES, Timing, chars_to_draw, pick_size, pick_vocab_size, steps_in, time_steps
+from mychat.train.request import TrainRequest
 from mychat.train.stage import Stage, make_stages
 from mychat.train.state import METRICS_FILE, SavedRun, load_run, metrics_file, run_files
 
@@ -37,26 +37,6 @@ VALIDATION_SHARE = 0.08
 """Of the budget, at most, for all validation passes."""
 SECONDS_PER_EXAM = 0.04
 SECONDS_TO_FINISH = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class TrainRequest:
-    """What somebody asked for. `kind` is the command: `train`, `pretrain` or `finetune`."""
-
-    kind: str
-    sources: list[Path]
-    out: Path
-    settings: TrainSettings
-    parent: Path | None = None
-    resume: bool = False
-    force: bool = False
-    started: float = field(default_factory=time.monotonic)
-    """When the command began, on the monotonic clock: the budget counts from here."""
-
-    @property
-    def partial(self) -> Path:
-        """Where the run lives until it is finished."""
-        return self.out.with_name(self.out.name + ".partial")
 
 
 def train(request: TrainRequest) -> Iterator[TrainEvent]:
@@ -84,9 +64,13 @@ def _is_finished(request: TrainRequest) -> bool:
     if request.resume:
         return there and not request.partial.exists()
     if there and not request.force:
-        raise CheckpointError(f"{request.out}: holds a checkpoint already; choose another --out, or --force to replace it")
+        raise CheckpointError(
+            f"{request.out}: holds a checkpoint already; choose another --out, or --force to replace it"
+        )
     if request.partial.exists() and not request.force:
-        raise CheckpointError(f"{request.partial}: a run was stopped there; --resume goes on with it, --force starts over")
+        raise CheckpointError(
+            f"{request.partial}: a run was stopped there; --resume goes on with it, --force starts over"
+        )
     return False
 
 
@@ -152,7 +136,9 @@ class _Job:
 
     def _train_tokenizer(self) -> Tokenizer:
         side = self.split.train
-        texts = [message.content for conversation in side.conversations for message in conversation.messages] + side.texts
+        texts = [
+            message.content for conversation in side.conversations for message in conversation.messages
+        ] + side.texts
         return train_tokenizer(texts, pick_vocab_size(self.settings, sum(map(len, texts))))
 
     def _shape(self) -> ModelConfig:
@@ -300,10 +286,12 @@ class _Job:
         checkpoint = self._checkpoint(weights, {})
         engine = Engine(checkpoint, run.device)
         metrics = evaluate_side(engine, self.split.test, run.precision, chat=self.chat).metrics
-        checkpoint.record |= {"metrics": metrics, "finished": True, "trained_seconds": round(run.progress.trained_seconds)}
+        checkpoint.record |= {
+            "metrics": metrics,
+            "finished": True,
+            "trained_seconds": round(run.progress.trained_seconds),
+        }
         checkpoint.training = {METRICS_FILE: metrics_file(run.progress)}
         save_checkpoint(self.request.out, checkpoint)
         shutil.rmtree(self.request.partial, ignore_errors=True)
-        yield Finished(str(self.request.out), time.monotonic() - self.request.started, metrics)
-
-
+        yield Finished(str(self.request.out), time.monotonic() - self.request.started, self.chat, metrics)

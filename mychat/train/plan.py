@@ -13,8 +13,8 @@ from mychat.config import PRESETS, ModelConfig, TrainSettings
 from mychat.evaluate.likelihood import measure_likelihood
 from mychat.model.batch import Rows
 from mychat.model.gpt import GPT
-from mychat.tokenizer.bpe import Tokenizer
 from mychat.model.host import autocast
+from mychat.tokenizer.bpe import Tokenizer
 from mychat.train.loop import Progress, Run, train_step
 from mychat.train.optimizer import SplitOptimizer
 
@@ -62,13 +62,21 @@ class Timing:
     validation_seconds: float
 
 
-def time_steps(config: ModelConfig, settings: TrainSettings, rows: Rows, validation: Rows, tokenizer: Tokenizer,
-               device: str, precision: str) -> Timing:
+def time_steps(
+    config: ModelConfig,
+    settings: TrainSettings,
+    rows: Rows,
+    validation: Rows,
+    tokenizer: Tokenizer,
+    device: str,
+    precision: str,
+) -> Timing:
     """Take a few real steps on a throw-away model."""
     model = GPT(config, settings.dropout).to(device)
     model.init_weights()
-    run = Run(model, SplitOptimizer(model, settings), tokenizer, settings, device, precision,
-              {}, validation, Progress(), {})
+    run = Run(
+        model, SplitOptimizer(model, settings), tokenizer, settings, device, precision, {}, validation, Progress(), {}
+    )
     batch = settings.micro_batch * settings.grad_accum_steps
     seconds = []
     for step in range(WARM_STEPS + TIMED_STEPS):

@@ -1,0 +1,65 @@
+"""The `mychat` command: its table of commands, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+import typer
+
+import mychat
+from mychat.errors import MychatError
+
+STARTED = time.monotonic()
+
+
+class _Commands(typer.core.TyperGroup):
+    """Ends with one line and the right exit code for everything a user can cause."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MychatError as error:
+            typer.echo(f"mychat: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("mychat: interrupted", err=True)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader of a pipe has gone: nothing to say, nobody to say it to
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(128 + signal.SIGPIPE) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Build your own ChatGPT in your terminal: train a tokenizer and a GPT on your words, and talk to it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mychat {mychat.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line."""
+    from mychat.cli import chat, evaluate, info, persona, sample, tokenizer, train
+
+    for module in (train, chat, sample, evaluate, info, persona, tokenizer):
+        module.register(app)
+    app(prog_name="mychat")

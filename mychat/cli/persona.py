@@ -1,0 +1,70 @@
+"""`mychat persona list|show|new`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mychat.cli.options import JsonOption
+
+personas = typer.Typer(help="List, show and start personas.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@personas.command("list")
+def list_personas(json: JsonOption = False) -> None:
+    """List the personas there are."""
+    from mychat.config import SAMPLING_NAMES, find, list_names
+    from mychat.corpus.persona import load_personas
+    from mychat.terminal.console import Terminal
+    from mychat.terminal.tables import print_personas
+
+    found = load_personas([path for name in list_names("personas") if (path := find("personas", name))], SAMPLING_NAMES)
+    terminal = Terminal()
+    if json:
+        terminal.json([{"name": one.name, "display_name": one.display_name, "language": one.language} for one in found])
+    else:
+        print_personas(terminal, found)
+
+
+@personas.command()
+def show(
+    persona: Annotated[str, typer.Argument(help="A name under personas/, a folder or a file.")],
+    examples: Annotated[int, typer.Option(help="Dialogues to draw.", min=0)] = 3,
+    seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Show what a persona holds, with a few dialogues drawn from it."""
+    from mychat.corpus.summary import summarise
+    from mychat.terminal.console import Terminal
+    from mychat.terminal.tables import print_persona
+
+    summary = summarise(persona, examples, seed)
+    terminal = Terminal()
+    if json:
+        terminal.json(summary)
+    else:
+        print_persona(terminal, summary)
+
+
+@personas.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The folder's name: letters, digits, '_' and '-'.")],
+    display_name: Annotated[str | None, typer.Option(help="What it calls itself.")] = None,
+    fact: Annotated[list[str] | None, typer.Option(help="A first-person sentence about it; repeat for more.")] = None,
+) -> None:
+    """Write a persona to start from, with dialogues that train as they stand."""
+    from mychat.config import personas_folder
+    from mychat.corpus.starter import new_persona
+    from mychat.terminal.console import Terminal
+
+    new_persona(personas_folder(), name, display_name, tuple(fact or ()))
+    folder = personas_folder() / name
+    terminal = Terminal()
+    terminal.result(str(folder))
+    terminal.note(f"edit {folder}/dialogues.chat, then type: mychat train {name}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(personas, name="persona")

@@ -1,0 +1,56 @@
+"""Evaluate a checkpoint: on the test side of the words it learnt from, or on other words."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from mychat.config import SAMPLING_NAMES, find
+from mychat.corpus.split import Exam, Side, split_words
+from mychat.corpus.words import Words, load_words
+from mychat.errors import CorpusError
+from mychat.evaluate.sides import Evaluation, evaluate_side
+from mychat.generate.engine import Engine
+from mychat.model.checkpoint import Checkpoint
+
+
+def evaluate(checkpoint: Checkpoint, data: Path | None = None, device: str = "cpu") -> Evaluation:
+    """Measure in fp32. Without `data`, find the words it was trained on by their name.
+
+    Words with the training's fingerprint are split as they were, and the test
+    side is measured; all of other words is.
+    Raises: CorpusError when the words are not found.
+    """
+    words = load_words([data or _training_words(checkpoint)], SAMPLING_NAMES)
+    about = checkpoint.record["data"]
+    if words.fingerprint() == about["fingerprint"]:
+        side = split_words(words, about["train_chars"], checkpoint.record["settings"]["seed"]).test
+    elif data is None:
+        raise CorpusError(
+            f"{words.files[0].parent}: changed since {about['name']} was trained; name the words with --data"
+        )
+    else:
+        side = _whole(words)
+    chat = checkpoint.is_chat and words.is_chat
+    return evaluate_side(Engine(checkpoint, device), side, "fp32", chat=chat)
+
+
+def _training_words(checkpoint: Checkpoint) -> Path:
+    name = str(checkpoint.record.get("data", {}).get("source", ""))
+    path = find("personas", name) if name else None
+    if path is None:
+        raise CorpusError(f"the words it was trained on ({name or 'unknown'}) are not here; name them with --data FILE")
+    return path
+
+
+def _whole(words: Words) -> Side:
+    """Take all words as one side; each dialogue is asked once, in a random expansion."""
+    side = Side(list(words.conversations), list(words.texts))
+    rng = random.Random(0)
+    for dialogue in words.dialogues:
+        conversation, bindings = dialogue.expand(rng)
+        side.conversations.append(conversation)
+        before = len(conversation.messages) - 2 * len(dialogue.turns)
+        for turn, bound in enumerate(bindings):
+            side.exams.append(Exam(conversation.messages[: before + 2 * turn + 1], dialogue, turn, bound))
+    return side

@@ -1,0 +1,45 @@
+"""The two consoles and their styles. Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from rich.theme import Theme
+
+from mychat.terminal.sanitise import sanitise
+
+_THEME = Theme(
+    {
+        "persona": "bold cyan",
+        "muted": "dim",
+        "accent": "cyan",
+        "good": "green",
+        "warning": "yellow",
+        "error": "bold red",
+    }
+)
+
+
+class Terminal:
+    """What commands say things with."""
+
+    def __init__(self) -> None:
+        self.out = Console(theme=_THEME, highlight=False, soft_wrap=True)
+        self.err = Console(theme=_THEME, highlight=False, soft_wrap=True, stderr=True)
+
+    def result(self, text: str) -> None:
+        """Print a line of result."""
+        self.out.print(Text(sanitise(text)))
+
+    def json(self, value: Any) -> None:
+        """Print JSON, and JSON only."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def note(self, text: str, style: str = "muted") -> None:
+        """Say something beside the result."""
+        self.err.print(Text(sanitise(text), style=style))

@@ -1,0 +1,54 @@
+"""What somebody asked to be trained, resolved from names, files and settings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mychat.config import TrainSettings, checkpoints_folder, find_words, is_path
+from mychat.corpus.persona import load_toml
+from mychat.model.checkpoint import find_checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRequest:
+    """What somebody asked for. `kind` is the command: `train`, `pretrain` or `finetune`."""
+
+    kind: str
+    sources: list[Path]
+    out: Path
+    settings: TrainSettings
+    parent: Path | None = None
+    resume: bool = False
+    force: bool = False
+    started: float = field(default_factory=time.monotonic)
+    """When the command began, on the monotonic clock: the budget counts from here."""
+
+    @property
+    def partial(self) -> Path:
+        """Where the run lives until it is finished."""
+        return self.out.with_name(self.out.name + ".partial")
+
+
+def make_request(
+    kind: str, sources: list[str], parent: str | None, options: Mapping[str, Any], started: float
+) -> TrainRequest:
+    """Resolve names and settings. Raises: CorpusError, CheckpointError, ConfigError."""
+    paths = [find_words(source) for source in sources]
+    config = options.get("config")
+    settings = TrainSettings().updated(load_toml(config) if config else {})
+    settings = settings.updated({name: options.get(name) for name in ("minutes", "steps", "size", "seed", "device")})
+    name = options.get("out") or paths[0].resolve().stem
+    return TrainRequest(
+        kind=kind,
+        sources=paths,
+        out=Path(name) if is_path(name) else checkpoints_folder() / name,
+        settings=settings,
+        parent=None if parent in (None, "scratch") else find_checkpoint(parent),
+        resume=bool(options.get("resume")),
+        force=bool(options.get("force")),
+        started=started,
+    )

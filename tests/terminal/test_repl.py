@@ -1,0 +1,142 @@
+"""The chat as a person sees it: a real terminal, a real model."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pyte
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from mychat.terminal.reply_stream import ReplyStream
+from mychat.terminal.sanitise import sanitise
+
+
+class Screen:
+    """A terminal of 80 columns with a chat in it."""
+
+    def __init__(self, checkpoint: Path, *arguments: str) -> None:
+        self.screen = pyte.HistoryScreen(80, 40, history=1000)
+        self.stream = pyte.Stream(self.screen)
+        command = ["-m", "mychat", "chat", str(checkpoint), "--temperature", "0", *arguments]
+        self.child = pexpect.spawn(sys.executable, command, dimensions=(40, 80), encoding="utf-8", timeout=60)
+
+    def until(self, text: str, times: int = 1) -> None:
+        """Read until the screen shows the text so many times."""
+        while "\n".join(self.lines()).count(text) < times:
+            self.stream.feed(self.child.read_nonblocking(4096, timeout=60))
+
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self.screen.display if line.strip()]
+
+    def type(self, text: str) -> None:
+        self.child.send(text)
+
+    def rest(self) -> None:
+        self.child.expect(pexpect.EOF)
+        self.stream.feed(self.child.before or "")
+
+
+@pytest.fixture
+def chat(tiny: Path) -> Iterator[Screen]:
+    screen = Screen(tiny)
+    yield screen
+    screen.child.close(force=True)
+
+
+def test_a_conversation_on_a_real_screen(chat: Screen, tmp_path: Path) -> None:
+    chat.until("you:")
+    assert chat.lines()[0] == "Pip: Hello from Pip."
+    chat.type("hi\r")
+    chat.until("I am Pip.")
+    chat.until("you:", 2)
+    chat.type("/set temperatur 1\r")
+    chat.until("did you mean 'temperature'?")
+    chat.until("you:", 3)
+    chat.type("/set top_p 0.5\r")
+    chat.until("top_p = 0.5")
+    chat.until("you:", 4)
+    chat.type("/system Be very kind.\r")
+    chat.until("system text: Be very kind.")
+    chat.until("you:", 5)
+    chat.type("/new\r")
+    chat.until("new conversation")
+    chat.until("you:", 6)
+    chat.type("/quit\r")
+    chat.rest()
+    assert chat.child.wait() == 0
+    shown = chat.lines()
+    assert shown[2:4] == ["you: hi", shown[3]]
+    assert shown[3] in ("Pip: Hello! I am Pip.", "Pip: Hi. I am Pip.")
+    history = tmp_path / "state" / "mychat" / "history"
+    assert "+hi" in history.read_text()
+    assert stat.S_IMODE(history.stat().st_mode) == 0o600
+
+
+def test_a_full_window_says_so_and_ctrl_d_leaves(chat: Screen) -> None:
+    for turn in range(1, 6):
+        chat.until("you:", turn)
+        chat.type("hello you\r")
+    chat.until("the context window is full")
+    chat.until("you:", 6)
+    chat.type("word " * 70 + "\r")
+    chat.until("shorten it by about")
+    chat.type("\x04")
+    chat.rest()
+    assert chat.child.wait() == 0
+
+
+def test_ctrl_c_stops_a_reply_and_not_the_chat(tiny: Path) -> None:
+    chat = Screen(tiny, "--max-new-tokens", "40", "--temperature", "50")
+    chat.until("you:")
+    chat.type("hi\r")
+    chat.until("Pip: ", 2)
+    chat.child.sendintr()
+    chat.until("you:", 2)
+    chat.type("\x03/help\r")  # clears the line first
+    chat.until("/quit")
+    chat.type("/quit\r")
+    chat.rest()
+    assert "Traceback" not in "\n".join(chat.lines())
+    assert chat.child.wait() == 0
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300)))
+def test_no_control_character_reaches_the_terminal(data: bytes, cuts: list[int]) -> None:
+    text = data.decode("utf-8", "replace") + "\x1b[2J\x9b31m\u202e"
+    console = Console(width=40, force_terminal=False, record=True, soft_wrap=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    stream = ReplyStream(console)
+    places = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
+    for start, end in zip(places, places[1:], strict=False):
+        stream.push(text[start:end])
+    stream.finish()
+    shown = console.export_text()
+    console.file.close()
+    assert not any(ord(char) < 32 and char != "\n" or 127 <= ord(char) < 160 for char in shown)
+    assert "\u202e" not in shown
+
+
+@given(st.lists(st.sampled_from(["word", "a", " ", "\n", "你好", "longer-word", ", "]), max_size=60), st.integers(16, 50))
+def test_replies_wrap_between_words_and_lose_nothing(pieces: list[str], width: int) -> None:
+    with open("/dev/null", "w") as sink:
+        console = Console(width=width, record=True, soft_wrap=True, file=sink)
+        stream = ReplyStream(console, indent=4)
+        for piece in pieces:
+            stream.push(piece)
+        stream.finish()
+        shown = console.export_text()
+    assert "".join(shown.split()) == "".join("".join(pieces).split())
+    fits = all(cell_len(word) + 4 <= width for word in "".join(pieces).split())
+    if fits:
+        assert all(cell_len(line.rstrip()) <= width for line in shown.split("\n")[1:])
+
+
+def test_controls_are_shown_not_obeyed() -> None:
+    assert sanitise("a\x1b[31mb\x07\x7f\x9b\u202ec\n\td") == "a␛[31mb␇␡\ufffd\ufffdc\n\td"

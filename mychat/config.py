@@ -136,10 +136,10 @@ class TrainSettings:
     device: str = "auto"
     precision: str = "auto"
     """`bf16`, `fp32`, or `auto`: bf16 where it is faster."""
-    micro_batch: int = 16
+    micro_batch: int = 8
     """Rows of `context_length` tokens in one forward pass."""
     grad_accum_steps: int = 1
-    pretrain_share: float = 0.3
+    pretrain_share: float = 0.15
     """Of the steps of a chat model, those with loss on every token."""
     matrix_learning_rate: float = 0.02
     """Muon, on the matrices."""

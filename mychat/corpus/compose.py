@@ -7,7 +7,6 @@ dialogues of different topics, one after the other. Where a dialogue says
 
 from __future__ import annotations
 
-import math
 import random
 from collections import deque
 from collections.abc import Sequence
@@ -15,17 +14,19 @@ from collections.abc import Sequence
 from mychat.corpus.augment import vary_typing
 from mychat.corpus.chatfile import Dialogue
 from mychat.corpus.messages import Conversation, Message
+from mychat.corpus.pattern import recalls
 from mychat.corpus.persona import Persona
 
 MEAN_DIALOGUES = 4.0
 MOST_DIALOGUES = 14
 SYSTEM_SHARE = 0.1
+COPIES_OF_RECALLING = 4
 
 
 def draw_conversations(dialogues: Sequence[Dialogue], persona: Persona, chars: int, seed: int) -> list[Conversation]:
     """Draw conversations until they hold `chars` characters; every dialogue comes up about equally often.
 
-    Dialogues with very many expansions come up more, up to four times as often.
+    But for those that say back what they were told: copying takes many more examples than reciting.
     """
     rng = random.Random(seed)
     deck = [dialogue for dialogue in dialogues for _ in range(_copies(dialogue))]
@@ -40,7 +41,7 @@ def draw_conversations(dialogues: Sequence[Dialogue], persona: Persona, chars: i
 
 
 def _copies(dialogue: Dialogue) -> int:
-    return 1 + min(3, int(math.log10(dialogue.count()) / 3))
+    return COPIES_OF_RECALLING if any(recalls(turn.reply) for turn in dialogue.turns) else 1
 
 
 def _deal(deck: list[Dialogue], waiting: deque[Dialogue], rng: random.Random) -> list[Dialogue]:
@@ -78,14 +79,15 @@ def _interleave(chained: Sequence[Dialogue], system: str | None, rng: random.Ran
     """Shuffle the stretches between `...` lines, keeping each dialogue's own order."""
     stretches: list[deque[list[Message]]] = []
     for dialogue in chained:
-        conversation, _ = dialogue.expand(rng)
+        conversation, bindings = dialogue.expand(rng)
         spoken = [message for message in conversation.messages if message.role != "system"]
         parts: deque[list[Message]] = deque()
         for index, turn in enumerate(dialogue.turns):
             if turn.later or not parts:
                 parts.append([])
             user, reply = spoken[2 * index : 2 * index + 2]
-            parts[-1] += [Message("user", vary_typing(user.content, rng)), reply]
+            told = {word for value in bindings[index].values() for word in value.split()}
+            parts[-1] += [Message("user", vary_typing(user.content, rng, keep=told)), reply]
         stretches.append(parts)
     order = [index for index, parts in enumerate(stretches) for _ in parts]
     rng.shuffle(order)

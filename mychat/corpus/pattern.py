@@ -155,6 +155,13 @@ def count_expansions(pattern: Pattern) -> int:
     return total
 
 
+def recalls(pattern: Pattern) -> bool:
+    """Whether an expansion may say a remembered word."""
+    return any(
+        isinstance(node, Recall) or (isinstance(node, Choice) and any(map(recalls, node.options))) for node in pattern
+    )
+
+
 def normalise_blanks(text: str) -> str:
     r"""Runs of blanks become one space; none stays at a line's ends.
 

@@ -23,7 +23,7 @@ SIZE_BY_MINUTES = ((1.0, "nano"), (20.0, "micro"), (120.0, "mini"))
 """The largest size that still sees enough steps on two CPU cores (docs/log.md); `small` beyond."""
 CHARS_PER_MINUTE = 1_200_000
 MOST_CHARS = 40_000_000
-WARM_STEPS, TIMED_STEPS = 2, 5
+WARM_STEPS, TIMED_STEPS = 3, 6
 FEWEST_STEPS = 10
 
 

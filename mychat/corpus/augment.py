@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection
 
-DROP_SHARE = 0.15
+DROP_SHARE = 0.1
 """Of lines of four words and more, those that lose one."""
 
 

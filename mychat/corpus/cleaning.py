@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import ftfy
+from ftfy.fixes import remove_terminal_escapes
 
 from mychat.errors import CorpusError
 
@@ -31,6 +32,8 @@ def clean_text(text: str) -> str:
     Zero-width joiners stay: emoji and several scripts need them.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\x1b" in text:
+        text = remove_terminal_escapes(text)
     if not text.isascii():
         text = ftfy.fix_text(text, _FTFY).replace("\u00a0", " ")
     return _UNWANTED.sub("", text)

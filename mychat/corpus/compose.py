@@ -17,10 +17,10 @@ from mychat.corpus.messages import Conversation, Message
 from mychat.corpus.pattern import recalls
 from mychat.corpus.persona import Persona
 
-MEAN_DIALOGUES = 4.0
+MEAN_DIALOGUES = 2.5
 MOST_DIALOGUES = 14
 SYSTEM_SHARE = 0.1
-COPIES_OF_RECALLING = 4
+COPIES_OF_RECALLING = 3
 
 
 def draw_conversations(dialogues: Sequence[Dialogue], persona: Persona, chars: int, seed: int) -> list[Conversation]:

@@ -8,23 +8,17 @@ the exam asks in them.
 
 from __future__ import annotations
 
-import hashlib
-import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from mychat.corpus.chatfile import Dialogue
 from mychat.corpus.compose import draw_conversations
+from mychat.corpus.holdout import Exam, Holder, exam_conversation, line_key, rank, without_held_out, write_exams
 from mychat.corpus.messages import Conversation, Message, Role
-from mychat.corpus.pattern import Choice, Pattern, count_expansions, expand
 from mychat.corpus.words import Words
 from mychat.errors import CorpusError
 
-HELD_OUT_SHARE = 0.15
-"""Of a user line's alternatives; half for validation, half for test."""
-FEWEST_ALTERNATIVES = 3
 SIDE_SHARE = 0.05
 """Of conversations and texts, for validation and test each."""
 SIDE_MOST_CHARS = 300_000
@@ -34,20 +28,6 @@ MANY_TEXTS = 20
 MOST_BLOCK_CHARS = 2000
 COMMON_LINE = 20
 """A long line in more conversations than this is boilerplate and groups nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exam:
-    """A question in a held-out phrasing, with how to tell a right answer."""
-
-    asked: tuple[Message, ...]
-    dialogue: Dialogue
-    turn: int
-    bindings: Mapping[str, str]
-
-    def accepts(self, reply: str) -> bool:
-        """Tell whether `reply` is a valid expansion of the right reply."""
-        return self.dialogue.accepts(reply, self.turn, self.bindings)
 
 
 @dataclass(slots=True)
@@ -89,14 +69,6 @@ class Split:
         return counts | {"overlap": asdict(self.overlap)}
 
 
-def line_key(text: str) -> str:
-    """Reduce a line to what two typings of it share: letters and digits, one case.
-
-    `"What's UP?"` -> `"whats up"`
-    """
-    return " ".join(re.sub(r"[^\w\s]|_", "", text.casefold()).split()) or text.strip()
-
-
 def split_words(words: Words, train_chars: int, seed: int) -> Split:
     """Split, draw the training conversations of the dialogues, and remove what overlaps.
 
@@ -104,11 +76,12 @@ def split_words(words: Words, train_chars: int, seed: int) -> Split:
     """
     train, validation, test = Side(), Side(), Side()
     if words.dialogues:
-        learnt = [_without_held_out(dialogue, seed) for dialogue in words.dialogues]
+        holder = Holder(words.dialogues, seed)
+        learnt = [without_held_out(dialogue, holder) for dialogue in words.dialogues]
         train.conversations = draw_conversations(learnt, words.persona, train_chars, seed)
         for which, side in enumerate((validation, test)):
-            side.exams = _write_exams(words.dialogues, learnt, which, seed)
-            side.conversations = [_exam_conversation(exam, seed) for exam in side.exams]
+            side.exams = write_exams(words.dialogues, learnt, which, holder)
+            side.conversations = [exam_conversation(exam, seed) for exam in side.exams]
     drawn = len(train.conversations)
     _split_conversations(words.conversations, train, validation, test, seed)
     _split_texts(words.texts, train, validation, test, seed, required=not words.is_chat)
@@ -121,81 +94,10 @@ def split_words(words: Words, train_chars: int, seed: int) -> Split:
     return Split(train, validation, test, overlap)
 
 
-def _rank(text: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}\0{text}".encode()).digest()
-
-
 def _replies(conversations: Iterable[Conversation]) -> Iterable[Message]:
     return (
         message for conversation in conversations for message in conversation.messages if message.role == "assistant"
     )
-
-
-# --- dialogues: held-out phrasings
-
-
-@dataclass(frozen=True, slots=True)
-class _HeldOut:
-    """A user line's widest top-level choice: its place, and the options for training, validation and test."""
-
-    place: int
-    train: tuple[int, ...]
-    exams: tuple[tuple[int, ...], tuple[int, ...]]
-
-    def restrict(self, user: Pattern, kept: Sequence[int]) -> Pattern:
-        """Return the line with only these options."""
-        choice = user[self.place]
-        assert isinstance(choice, Choice)
-        options = tuple(choice.options[option] for option in kept)
-        return (*user[: self.place], Choice(options), *user[self.place + 1 :])
-
-
-def _hold_out(user: Pattern, seed: int) -> _HeldOut | None:
-    """Choose what is held out of a user line; None when it has too few alternatives."""
-    choices = [(len(node.options), -place, node) for place, node in enumerate(user) if isinstance(node, Choice)]
-    if not choices:
-        return None
-    width, place, choice = max(choices, key=lambda found: found[:2])
-    if width < FEWEST_ALTERNATIVES:
-        return None
-    ranked = sorted(range(width), key=lambda option: _rank(repr(choice.options[option]), seed))
-    held = ranked[: max(1, round(width * HELD_OUT_SHARE))]
-    first = _rank(repr(user), seed)[0] % 2  # a single one goes to either side
-    kept = tuple(option for option in range(width) if option not in held)
-    return _HeldOut(-place, kept, (tuple(held[first::2]), tuple(held[1 - first :: 2])))
-
-
-def _without_held_out(dialogue: Dialogue, seed: int) -> Dialogue:
-    turns = []
-    for turn in dialogue.turns:
-        held = _hold_out(turn.user, seed)
-        turns.append(replace(turn, user=held.restrict(turn.user, held.train)) if held else turn)
-    return replace(dialogue, turns=tuple(turns))
-
-
-def _write_exams(dialogues: Sequence[Dialogue], learnt: Sequence[Dialogue], which: int, seed: int) -> list[Exam]:
-    """Write up to two questions for each held-out phrasing of each turn of each dialogue."""
-    exams: dict[tuple[Message, ...], Exam] = {}
-    rng = random.Random(f"{seed}/{which}")
-    for dialogue, trained in zip(dialogues, learnt, strict=True):
-        for index, turn in enumerate(dialogue.turns):
-            held = _hold_out(turn.user, seed)
-            for option in held.exams[which] if held else ():
-                user = held.restrict(turn.user, [option]) if held else turn.user
-                asking = replace(dialogue, turns=(*trained.turns[:index], replace(turn, user=user)))
-                for _ in range(min(2, count_expansions(user))):
-                    conversation, bindings = asking.expand(rng)
-                    asked = conversation.messages[:-1]
-                    exams.setdefault(asked, Exam(asked, dialogue, index, bindings[index]))
-    return list(exams.values())
-
-
-def _exam_conversation(exam: Exam, seed: int) -> Conversation:
-    """Render the question with one right answer, the only message that is scored."""
-    context = tuple(replace(message, scored=False) for message in exam.asked)
-    rng = random.Random(f"{seed}/{context[-1].content}")
-    reply = expand(exam.dialogue.turns[exam.turn].reply, dict(exam.bindings), rng)
-    return Conversation((*context, Message("assistant", reply)))
 
 
 # --- conversations: by source, near-duplicates together
@@ -212,7 +114,7 @@ def _split_conversations(
             f"too small to split: {len(groups)} different conversation(s); "
             "at least 3 are needed (train, validation, test), and hundreds to learn well"
         )
-    groups.sort(key=lambda group: _rank(repr(group[0]), seed))
+    groups.sort(key=lambda group: rank(repr(group[0]), seed))
     most = min(SIDE_MOST_CHARS, int(SIDE_SHARE * sum(_chars(group) for group in groups)))
     for side in (validation, test):
         room = most
@@ -273,7 +175,7 @@ def _split_texts(texts: Sequence[str], train: Side, validation: Side, test: Side
         return
     many = len(texts) >= MANY_TEXTS
     if many:
-        whole = sorted(dict.fromkeys(texts), key=lambda text: _rank(text, seed))
+        whole = sorted(dict.fromkeys(texts), key=lambda text: rank(text, seed))
     else:
         whole = [block for text in texts for block in _blocks(text + "\n\n")]
     total = sum(map(len, whole))

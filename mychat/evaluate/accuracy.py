@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mychat.corpus.split import Exam
+from mychat.corpus.holdout import Exam
 from mychat.generate.engine import Engine
 
 MAX_REPLY_TOKENS = 160

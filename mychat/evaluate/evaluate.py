@@ -6,7 +6,8 @@ import random
 from pathlib import Path
 
 from mychat.config import SAMPLING_NAMES, find
-from mychat.corpus.split import Exam, Side, split_words
+from mychat.corpus.holdout import Exam
+from mychat.corpus.split import Side, split_words
 from mychat.corpus.words import Words, load_words
 from mychat.errors import CorpusError
 from mychat.evaluate.sides import Evaluation, evaluate_side

@@ -69,7 +69,9 @@ def test_info_persona_and_tokenizer(tiny: Path, tmp_path: Path) -> None:
     assert "Pip" in out
     assert "trained from scratch" in out
     assert "milo" in mychat("persona", "list")[0]
-    assert {"name": "milo", "display_name": "Milo", "language": "en"} in json.loads(mychat("persona", "list", "--json")[0])
+    assert {"name": "milo", "display_name": "Milo", "language": "en"} in json.loads(
+        mychat("persona", "list", "--json")[0]
+    )
     shown = json.loads(mychat("persona", "show", "milo", "--json", "--examples", "2")[0])
     assert shown["topics"] >= 40
     assert len(shown["examples"]) == 2
@@ -116,7 +118,10 @@ BAD = {
     "not a checkpoint": (["info", "folder"], "not a checkpoint"),
     "no parent": (["finetune", "small.jsonl", "--from", "gone"], "no such checkpoint"),
     "unknown persona": (["persona", "show", "gone"], "no such persona"),
-    "small vocabulary": (["tokenizer", "train", "long.txt", "--vocab-size", "9", "-o", "x"], "vocab_size 9 is too small"),
+    "small vocabulary": (
+        ["tokenizer", "train", "long.txt", "--vocab-size", "9", "-o", "x"],
+        "vocab_size 9 is too small",
+    ),
     "option out of range": (["sample", "hi", "--temperature", "-1"], "temperature -1.0 must be 0"),
     "no device": (["sample", "hi", "--device", "abacus"], "not on this machine"),
     "stdin is not UTF-8": (["sample", "-"], "<stdin>:1:1: not UTF-8"),
@@ -124,7 +129,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_line_and_nothing_is_written(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_input_is_one_line_and_nothing_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for folder in ("folder", "bad"):
@@ -132,7 +139,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(name: str, tmp_path: Path,
     (tmp_path / "empty.txt").write_text(" \n")
     (tmp_path / "long.txt").write_text("words and words\n" * 9)
     (tmp_path / "latin.txt").write_bytes(b"fine\ncaf\xe9")
-    (tmp_path / "small.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}')
+    (tmp_path / "small.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+    )
     (tmp_path / "broken.jsonl").write_text('{"text": "a"}\n{"text": \n')
     (tmp_path / "broken.chat").write_text("> hi\nHello {there\n")
     (tmp_path / "bad" / "persona.toml").write_text("langage = 'en'")
@@ -149,7 +158,8 @@ def test_bad_input_is_one_line_and_nothing_is_written(name: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    "arguments", [["trian"], ["train", "--stepz", "3"], ["train", "--steps", "x"], ["tokenizer", "show"], ["persona", "new"]]
+    "arguments",
+    [["trian"], ["train", "--stepz", "3"], ["train", "--steps", "x"], ["tokenizer", "show"], ["persona", "new"]],
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     _, err = mychat(*arguments, code=2)

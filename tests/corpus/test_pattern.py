@@ -103,7 +103,9 @@ def test_escapes_topics_system_texts_and_messages_of_several_lines() -> None:
 
 
 def test_a_name_bound_in_every_alternative_is_bound() -> None:
-    (dialogue,) = parse("> {i am {who={|}".replace("{who={|}", "{who=pet}|call me {who=first_name}}") + "\nHello {who}.\n")
+    (dialogue,) = parse(
+        "> {i am {who={|}".replace("{who={|}", "{who=pet}|call me {who=first_name}}") + "\nHello {who}.\n"
+    )
     for conversation in draw_distinct(dialogue, 10, 0):
         user, reply = texts(conversation)
         assert reply == f"Hello {user.removeprefix('i am ').removeprefix('call me ')}."

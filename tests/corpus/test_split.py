@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from mychat.config import SAMPLING_NAMES
 from mychat.corpus.chatfile import parse_chat
 from mychat.corpus.compose import draw_conversations
+from mychat.corpus.holdout import line_key
 from mychat.corpus.messages import Conversation, Message
 from mychat.corpus.persona import Persona
-from mychat.corpus.split import line_key, split_words
+from mychat.corpus.split import split_words
 from mychat.corpus.words import Words, load_words
 from mychat.errors import CorpusError
 
@@ -45,7 +46,10 @@ def test_no_scored_line_stands_in_training(drawn: list[list[str]], seed: int) ->
             for place, message in enumerate(one.messages):
                 if message.role == "assistant" and message.scored:
                     assert line_key(message.content) not in {
-                        line_key(m.content) for c in split.train.conversations for m in c.messages if m.role == "assistant"
+                        line_key(m.content)
+                        for c in split.train.conversations
+                        for m in c.messages
+                        if m.role == "assistant"
                     }
                     assert line_key(one.messages[place - 1].content) not in {
                         line_key(m.content) for c in split.train.conversations for m in c.messages if m.role == "user"
@@ -93,7 +97,9 @@ def test_the_same_seed_gives_the_same_split(persona_folder: Path) -> None:
 
 
 def test_texts_are_split_at_paragraphs_and_repeats_leave_the_exam() -> None:
-    text = "\n\n".join(f"Paragraph {n} tells of thing {n * n}." for n in range(300)) + "\n\nParagraph 3 tells of thing 9."
+    text = (
+        "\n\n".join(f"Paragraph {n} tells of thing {n * n}." for n in range(300)) + "\n\nParagraph 3 tells of thing 9."
+    )
     split = split_of([], [text])
     joined = "".join(split.train.texts)
     assert joined

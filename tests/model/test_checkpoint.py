@@ -18,7 +18,12 @@ from mychat.model.folder import recover
 from mychat.tokenizer.chat_format import ChatFormat
 from tests.conftest import ROOT
 
-TALK = [Message("system", "Be kind."), Message("user", "hi"), Message("assistant", "Hello!"), Message("user", "who are you?")]
+TALK = [
+    Message("system", "Be kind."),
+    Message("user", "hi"),
+    Message("assistant", "Hello!"),
+    Message("user", "who are you?"),
+]
 
 
 @pytest.fixture
@@ -53,7 +58,13 @@ def test_transformers_opens_the_folder_as_it_stands(tiny: Path, which: str) -> N
         *_, end = engine.reply(TALK, options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            said = theirs.generate(prompt, max_new_tokens=20, do_sample=False, repetition_penalty=1.0, attention_mask=torch.ones_like(prompt))
+            said = theirs.generate(
+                prompt,
+                max_new_tokens=20,
+                do_sample=False,
+                repetition_penalty=1.0,
+                attention_mask=torch.ones_like(prompt),
+            )
     new = said[0, len(ids) :].tolist()
     end_id = ChatFormat(checkpoint.tokenizer).end
     assert list(end.ids) == (new[: new.index(end_id)] if end_id in new else new)
@@ -69,7 +80,8 @@ def test_saved_and_loaded_is_the_same(tiny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["model.safetensors", "config.json", "tokenizer.json", "persona.toml", "generation_config.json", "mychat.json"]
+    "name",
+    ["model.safetensors", "config.json", "tokenizer.json", "persona.toml", "generation_config.json", "mychat.json"],
 )
 def test_a_missing_truncated_or_edited_file_is_named(copied: Path, name: str) -> None:
     whole = (copied / name).read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import stat
 import sys
 from collections.abc import Iterator
@@ -111,19 +112,21 @@ def test_ctrl_c_stops_a_reply_and_not_the_chat(tiny: Path) -> None:
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300)))
 def test_no_control_character_reaches_the_terminal(data: bytes, cuts: list[int]) -> None:
     text = data.decode("utf-8", "replace") + "\x1b[2J\x9b31m\u202e"
-    console = Console(width=40, force_terminal=False, record=True, soft_wrap=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=40, force_terminal=False, record=True, soft_wrap=True, file=open("/dev/null", "w"))
     stream = ReplyStream(console)
     places = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         stream.push(text[start:end])
     stream.finish()
     shown = console.export_text()
     console.file.close()
-    assert not any(ord(char) < 32 and char != "\n" or 127 <= ord(char) < 160 for char in shown)
+    assert not any((ord(char) < 32 and char != "\n") or 127 <= ord(char) < 160 for char in shown)
     assert "\u202e" not in shown
 
 
-@given(st.lists(st.sampled_from(["word", "a", " ", "\n", "你好", "longer-word", ", "]), max_size=60), st.integers(16, 50))
+@given(
+    st.lists(st.sampled_from(["word", "a", " ", "\n", "你好", "longer-word", ", "]), max_size=60), st.integers(16, 50)
+)
 def test_replies_wrap_between_words_and_lose_nothing(pieces: list[str], width: int) -> None:
     with open("/dev/null", "w") as sink:
         console = Console(width=width, record=True, soft_wrap=True, file=sink)

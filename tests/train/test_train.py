@@ -19,7 +19,6 @@ from mychat.config import TrainSettings
 from mychat.errors import CheckpointError, ConfigError, CorpusError, Interrupted, MychatError
 from mychat.events import Finished, Notice, Planned, Saved, StageStarted, Stepped, Validated
 from mychat.model.checkpoint import load_checkpoint
-
 from mychat.train.loop import rows_of_step
 from mychat.train.pipeline import train
 from mychat.train.request import TrainRequest, make_request
@@ -38,7 +37,9 @@ def same(left: Path, right: Path) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def request(words: Path, out: Path, settings: TrainSettings = QUICK, kind: str = "train", **more: object) -> TrainRequest:
+def request(
+    words: Path, out: Path, settings: TrainSettings = QUICK, kind: str = "train", **more: object
+) -> TrainRequest:
     return TrainRequest(kind, [words], out, settings, **more)  # type: ignore[arg-type]
 
 
@@ -250,5 +251,3 @@ def test_names_that_are_not_there(tmp_path: Path) -> None:
         make_request("train", [str(tmp_path / "gone.txt")], None, {}, 0.0)
     with pytest.raises(ConfigError, match="not on this machine"):
         run(TrainRequest("train", [Path("personas/milo")], tmp_path / "o", replace(QUICK, device="xpu")))
-
-

@@ -14,19 +14,21 @@ from collections.abc import Sequence
 from mychat.corpus.augment import vary_typing
 from mychat.corpus.chatfile import Dialogue
 from mychat.corpus.messages import Conversation, Message
-from mychat.corpus.pattern import recalls
+from mychat.corpus.pattern import Choice, recalls
 from mychat.corpus.persona import Persona
 
 MEAN_DIALOGUES = 2.5
 MOST_DIALOGUES = 14
 SYSTEM_SHARE = 0.1
+PHRASINGS_A_COPY = 10
 COPIES_OF_RECALLING = 3
 
 
 def draw_conversations(dialogues: Sequence[Dialogue], persona: Persona, chars: int, seed: int) -> list[Conversation]:
-    """Draw conversations until they hold `chars` characters; every dialogue comes up about equally often.
+    """Draw conversations until they hold `chars` characters.
 
-    But for those that say back what they were told: copying takes many more examples than reciting.
+    A dialogue comes up in proportion to its phrasings, about; one that says
+    back what it was told more often: copying takes more examples than reciting.
     """
     rng = random.Random(seed)
     deck = [dialogue for dialogue in dialogues for _ in range(_copies(dialogue))]
@@ -41,7 +43,11 @@ def draw_conversations(dialogues: Sequence[Dialogue], persona: Persona, chars: i
 
 
 def _copies(dialogue: Dialogue) -> int:
-    return COPIES_OF_RECALLING if any(recalls(turn.reply) for turn in dialogue.turns) else 1
+    phrasings = max(
+        (len(node.options) for turn in dialogue.turns for node in turn.user if isinstance(node, Choice)), default=1
+    )
+    copies = max(1, round(phrasings / PHRASINGS_A_COPY))
+    return max(copies, COPIES_OF_RECALLING) if any(recalls(turn.reply) for turn in dialogue.turns) else copies
 
 
 def _deal(deck: list[Dialogue], waiting: deque[Dialogue], rng: random.Random) -> list[Dialogue]:

@@ -1,0 +1,83 @@
+"""What the documents and Milo say exists does exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from mychat.cli import chat, evaluate, info, persona, sample, tokenizer, train
+from mychat.cli.app import app
+from mychat.config import SAMPLING_NAMES, TrainSettings
+from mychat.corpus.words import load_words
+from mychat.terminal.slash import COMMANDS
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def commands() -> set[str]:
+    from typer.main import get_command
+
+    for module in (train, chat, sample, evaluate, info, persona, tokenizer):
+        module.register(app)
+    found = set()
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        found |= {f"{name} {inner}" for inner in getattr(command, "commands", {})} or {name}
+    return found
+
+
+def mentioned(text: str) -> Iterator[str]:
+    """Yield `command subcommand` for every `mychat ...` in a text."""
+    for first, second in re.findall(r"\bmychat ([a-z]+)(?: ([a-z]+))?", text):
+        yield f"{first} {second}".strip()
+
+
+def known(name: str, commands: set[str]) -> bool:
+    """A command, one with arguments after it, or the name of a group."""
+    singles = {one for one in commands if " " not in one}
+    groups = {one.split()[0] for one in commands if " " in one}
+    return name in commands or name.split()[0] in singles or name in groups
+
+
+def test_every_command_is_in_the_readme(commands: set[str]) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name in commands:
+        group, _, inner = name.partition(" ")
+        row = next(
+            (line for line in readme.splitlines() if line.startswith("| `mychat") and f"mychat {group}" in line), ""
+        )
+        assert f"mychat {group}" in row, name
+        assert inner in row, name
+    for command in COMMANDS:
+        assert f"/{command.name}" in readme
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/personas.md", "docs/training.md"])
+def test_the_documents_name_no_command_that_is_not_there(name: str, commands: set[str]) -> None:
+    for block in re.findall(r"`([^`]+)`", (ROOT / name).read_text("utf-8")):
+        for command in mentioned(block):
+            assert known(command, commands), f"{name}: mychat {command}"
+
+
+def test_the_settings_are_in_the_documents() -> None:
+    text = (ROOT / "docs" / "training.md").read_text("utf-8")
+    for name in TrainSettings.__dataclass_fields__:
+        assert f"| `{name}` |" in text
+
+
+def test_milo_names_only_what_exists(commands: set[str]) -> None:
+    words = load_words([ROOT / "personas" / "milo"], SAMPLING_NAMES)
+    slashes = {command.name for command in COMMANDS}
+    for path in words.files:
+        text = path.read_text("utf-8")
+        for block in re.findall(r"`([^`]+)`", text):
+            for command in mentioned(block):
+                assert known(command, commands), f"{path.name}: `{block}`"
+            if block.startswith("/"):
+                assert block[1:].split()[0] in slashes, f"{path.name}: `{block}`"
+
+
+def test_milo_is_as_large_as_promised() -> None:
+    words = load_words([ROOT / "personas" / "milo"], SAMPLING_NAMES)
+    assert len({dialogue.topic for dialogue in words.dialogues}) >= 40

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from typing import Any
 
 import typer
 
 import mychat
 from mychat.errors import MychatError
-
-STARTED = time.monotonic()
 
 
 class _Commands(typer.core.TyperGroup):

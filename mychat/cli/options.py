@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+STARTED = time.monotonic()
+"""When the command began; a budget in minutes counts from here."""
 
 CheckpointArgument = Annotated[
     str, typer.Argument(metavar="[CHECKPOINT]", help="A name under checkpoints/, or a path.")

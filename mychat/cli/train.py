@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mychat.cli.app import STARTED
-from mychat.cli.options import TRAINING, with_options
+from mychat.cli.options import STARTED, TRAINING, with_options
 
 ParentOption = Annotated[str | None, typer.Option("--from", help="A checkpoint to start from; `scratch` for none.")]
 

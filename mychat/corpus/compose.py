@@ -17,9 +17,9 @@ from mychat.corpus.messages import Conversation, Message
 from mychat.corpus.pattern import Choice, recalls
 from mychat.corpus.persona import Persona
 
-MEAN_DIALOGUES = 2.5
+MEAN_DIALOGUES = 2.0
 MOST_DIALOGUES = 14
-SYSTEM_SHARE = 0.1
+SYSTEM_SHARE = 0.05
 PHRASINGS_A_COPY = 10
 COPIES_OF_RECALLING = 3
 

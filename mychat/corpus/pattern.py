@@ -170,35 +170,51 @@ def normalise_blanks(text: str) -> str:
     return "\n".join(" ".join(re.split("[ \t]+", line.strip(_BLANKS))) for line in text.split("\n"))
 
 
+class _AtRandom:
+    """Takes each alternative, and each word of a slot, as likely as its siblings."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+
+    def option(self, choice: Choice) -> Pattern:
+        return self.rng.choice(choice.options)
+
+    def word(self, words: tuple[str, ...]) -> str:
+        return self.rng.choice(words)
+
+
+class _ByNumber:
+    """Reads the alternatives off a number in mixed radix; consecutive numbers give all expansions."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def option(self, choice: Choice) -> Pattern:
+        counts = [count_expansions(option) for option in choice.options]
+        self.index, which = divmod(self.index, sum(counts))
+        for option, count in zip(choice.options, counts, strict=True):
+            if which < count:
+                self.index = self.index * count + which  # what is inside the option reads this back
+                return option
+            which -= count
+        raise AssertionError("which < sum(counts)")
+
+    def word(self, words: tuple[str, ...]) -> str:
+        self.index, which = divmod(self.index, len(words))
+        return words[which]
+
+
 def expand(pattern: Pattern, bindings: dict[str, str], rng: random.Random) -> str:
     """Draw one expansion, each alternative as likely as its siblings; names drawn are put into `bindings`."""
-    return normalise_blanks(_expand_raw(pattern, bindings, rng))
-
-
-def _expand_raw(pattern: Pattern, bindings: dict[str, str], rng: random.Random) -> str:
-    parts: list[str] = []
-    for node in pattern:
-        match node:
-            case Text(text):
-                parts.append(text)
-            case Recall(name):
-                parts.append(bindings[name])
-            case Choice(options):
-                parts.append(_expand_raw(rng.choice(options), bindings, rng))
-            case Draw(words, name):
-                word = rng.choice(words)
-                if name is not None:
-                    bindings[name] = word
-                parts.append(word)
-    return "".join(parts)
+    return normalise_blanks(_raw(pattern, bindings, _AtRandom(rng)))
 
 
 def expand_nth(pattern: Pattern, index: int, bindings: dict[str, str]) -> str:
     """Return expansion number `index` of `count_expansions(pattern)`, in a fixed order."""
-    return normalise_blanks(_nth_raw(pattern, index, bindings))
+    return normalise_blanks(_raw(pattern, bindings, _ByNumber(index)))
 
 
-def _nth_raw(pattern: Pattern, index: int, bindings: dict[str, str]) -> str:
+def _raw(pattern: Pattern, bindings: dict[str, str], chooser: _AtRandom | _ByNumber) -> str:
     parts: list[str] = []
     for node in pattern:
         match node:
@@ -206,19 +222,13 @@ def _nth_raw(pattern: Pattern, index: int, bindings: dict[str, str]) -> str:
                 parts.append(text)
             case Recall(name):
                 parts.append(bindings[name])
+            case Choice():
+                parts.append(_raw(chooser.option(node), bindings, chooser))
             case Draw(words, name):
-                index, which = divmod(index, len(words))
+                word = chooser.word(words)
                 if name is not None:
-                    bindings[name] = words[which]
-                parts.append(words[which])
-            case Choice(options):
-                counts = [count_expansions(option) for option in options]
-                index, which = divmod(index, sum(counts))
-                for option, count in zip(options, counts, strict=True):
-                    if which < count:
-                        parts.append(_nth_raw(option, which, bindings))
-                        break
-                    which -= count
+                    bindings[name] = word
+                parts.append(word)
     return "".join(parts)
 
 

@@ -20,7 +20,7 @@ LINE_INTERVAL_SECONDS = 10.0
 def draw_training(terminal: Terminal, events: Iterable[TrainEvent], *, as_json: bool) -> Finished | None:
     """Consume a run's events; with `as_json`, each is a line on stdout. Return how it ended."""
     finished: Finished | None = None
-    view = _JsonView() if as_json else _TextView(terminal)
+    view = _JsonView(terminal) if as_json else _TextView(terminal)
     try:
         for event in events:
             view.show(event)
@@ -32,9 +32,12 @@ def draw_training(terminal: Terminal, events: Iterable[TrainEvent], *, as_json: 
 
 
 class _JsonView:
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+
     def show(self, event: TrainEvent) -> None:
         """Write one object a line."""
-        Terminal().json({"event": type(event).__name__, **asdict(event)})
+        self.terminal.json({"event": type(event).__name__, **asdict(event)})
 
     def close(self) -> None:
         """Nothing is left open."""

@@ -33,9 +33,9 @@ from mychat.train.request import TrainRequest
 from mychat.train.stage import Stage, make_stages
 from mychat.train.state import METRICS_FILE, SavedRun, load_run, metrics_file, run_files
 
-VALIDATION_SHARE = 0.08
+VALIDATION_SHARE = 0.04
 """Of the budget, at most, for all validation passes."""
-SECONDS_PER_EXAM = 0.04
+SECONDS_PER_EXAM = 0.03
 SECONDS_TO_FINISH = 2.0
 
 

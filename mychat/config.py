@@ -1,6 +1,6 @@
 """Every setting, each with its default in one place.
 
-A setting is resolved as default < `--config FILE.toml` < flag.
+A setting is resolved as default < `--config FILE.toml` < environment (`MYCHAT_*`: places and device) < flag.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "nano": Preset(4, 2, 1, 128, 384, vocab_size=2048),  # 1 M
-    "micro": Preset(4, 4, 2, 256, 704, vocab_size=2560),  # 4 M
+    "nano": Preset(4, 2, 1, 128, 384, vocab_size=2048, context_length=256),  # 1 M
+    "micro": Preset(4, 4, 2, 256, 704, vocab_size=2560, context_length=256),  # 4 M
     "mini": Preset(6, 6, 2, 384, 1024, vocab_size=4096),  # 11 M
     "small": Preset(8, 8, 4, 512, 1408, vocab_size=8192),  # 28 M
     "base": Preset(12, 12, 4, 768, 2304, vocab_size=32768, context_length=1024),  # 108 M
@@ -105,11 +105,16 @@ class SamplingOptions:
     """None draws a fresh one, which the reply reports."""
 
     def __post_init__(self) -> None:
-        _require(self.temperature >= 0, f"temperature {self.temperature} must be 0 (greedy) or more")
+        _require(
+            self.temperature == 0 or 0.01 <= self.temperature <= 100,
+            f"temperature {self.temperature} must be 0 (greedy), or from 0.01 to 100",
+        )
         _require(self.top_k >= 0, f"top_k {self.top_k} must be 0 (off) or more")
         _require(0 < self.top_p <= 1, f"top_p {self.top_p} must be above 0 and at most 1")
         _require(0 <= self.min_p <= 1, f"min_p {self.min_p} must be from 0 to 1")
-        _require(self.repetition_penalty > 0, f"repetition_penalty {self.repetition_penalty} must be above 0")
+        _require(
+            0.1 <= self.repetition_penalty <= 10, f"repetition_penalty {self.repetition_penalty} must be from 0.1 to 10"
+        )
         _require(self.max_new_tokens >= 1, f"max_new_tokens {self.max_new_tokens} must be 1 or more")
         _require(self.seed is None or 0 <= self.seed < 2**63, f"seed {self.seed} must be from 0 to 2^63 - 1")
 
@@ -232,8 +237,8 @@ def personas_folder() -> Path:
 
 
 def is_path(name: str) -> bool:
-    """Tell a path from a name: it has a separator, a suffix, or stands for a folder."""
-    return name in (".", "..") or os.sep in name or "/" in name or bool(Path(name).suffix)
+    """Tell a path from a name: it has a separator, or stands for a folder."""
+    return name in (".", "..") or os.sep in name or "/" in name
 
 
 def search_places(kind: str) -> list[Path]:
@@ -257,7 +262,9 @@ def list_names(kind: str) -> list[str]:
     names = set()
     for place in search_places(kind):
         if place.is_dir():
-            names |= {child.name for child in place.iterdir() if (child / marker).is_file()}
+            names |= {
+                child.name for child in place.iterdir() if not child.name.startswith(".") and (child / marker).is_file()
+            }
     return sorted(names)
 
 
@@ -266,6 +273,10 @@ def find_words(source: str) -> Path:
     path = find("personas", source)
     if path is None:
         known = list_names("personas")
-        hint = "check the path" if is_path(source) else f"personas: {', '.join(known)}{suggest(source, known)}"
+        hint = (
+            "check the path"
+            if is_path(source) or Path(source).suffix
+            else f"personas: {', '.join(known)}{suggest(source, known)}"
+        )
         raise CorpusError(f"{source}: no such persona, file or folder; {hint}")
     return path

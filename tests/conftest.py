@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,8 @@ def persona_folder(tmp_path: Path) -> Path:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the small persona, trained for real."""
     home = tmp_path_factory.mktemp("tiny")
-    run(TrainRequest("train", [write_persona(home / "pip")], home / "pip-model", QUICK))
+    settings = replace(QUICK, steps=200)
+    run(TrainRequest("train", [write_persona(home / "pip")], home / "pip-model", settings))
     return home / "pip-model"
 
 

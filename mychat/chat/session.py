@@ -8,7 +8,7 @@ from typing import Protocol
 
 from mychat.chat.context import fit_messages
 from mychat.config import SamplingOptions
-from mychat.corpus.cleaning import clean_text
+from mychat.corpus.cleaning import clean_argument
 from mychat.corpus.messages import Message
 from mychat.events import ReplyDelta, ReplyEnd, ReplyEvent
 
@@ -60,8 +60,8 @@ class ChatSession:
         What was said is kept also when the caller stops listening in the middle.
         Raises: ContextError when the message alone does not fit; it is then not part of the conversation.
         """
-        message = Message("user", clean_text(text).strip())
-        system = [Message("system", clean_text(self.system))] if self.system else []
+        message = Message("user", clean_argument(text).strip())
+        system = [Message("system", clean_argument(self.system))] if self.system else []
         room = min(self.options.max_new_tokens, int(REPLY_ROOM_SHARE * self.engine.context_length))
         limit = self.engine.context_length - max(1, room)
         window = fit_messages([*system, *self.messages, message], self.engine.count_tokens, limit)

@@ -22,6 +22,9 @@ class _Commands(typer.core.TyperGroup):
         except MychatError as error:
             typer.echo(f"mychat: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except PermissionError as error:
+            typer.echo(f"mychat: {error.filename}: {error.strerror}; check its permissions", err=True)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("mychat: interrupted", err=True)
             raise typer.Exit(130) from None

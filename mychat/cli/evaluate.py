@@ -12,7 +12,9 @@ from mychat.cli.options import CheckpointArgument, DeviceOption, JsonOption
 
 def evaluate(
     checkpoint: CheckpointArgument = "milo",
-    data: Annotated[Path | None, typer.Option(help="Words to measure on, instead of its own test side.")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Words to measure on, instead of its own test side; repeat for more.")
+    ] = None,
     show_wrong: Annotated[int, typer.Option(help="Show this many wrong answers.", min=0)] = 0,
     device: DeviceOption = "cpu",
     json: JsonOption = False,
@@ -23,7 +25,7 @@ def evaluate(
     from mychat.terminal.console import Terminal
     from mychat.terminal.tables import print_figures, print_wrong_answers
 
-    result = run(load_checkpoint(find_checkpoint(checkpoint)), data, device)
+    result = run(load_checkpoint(find_checkpoint(checkpoint)), data or (), device)
     terminal = Terminal()
     if json:
         terminal.json(result.metrics)

@@ -39,7 +39,7 @@ def show(
 ) -> None:
     """Show how a text is cut into tokens."""
     from mychat.config import find
-    from mychat.corpus.cleaning import read_stdin
+    from mychat.corpus.cleaning import clean_argument, read_stdin
     from mychat.model.checkpoint import find_checkpoint
     from mychat.terminal.console import Terminal
     from mychat.terminal.tables import print_tokens
@@ -48,7 +48,7 @@ def show(
     path = find("checkpoints", checkpoint)
     folder = path if path and (path / TOKENIZER_FILE).is_file() else find_checkpoint(checkpoint)
     tokenizer = load_tokenizer(folder)
-    ids = tokenizer.encode(read_stdin() if text == "-" else text)
+    ids = tokenizer.encode(read_stdin() if text == "-" else clean_argument(text))
     pieces = [tokenizer.token_bytes(id_) for id_ in ids]
     terminal = Terminal()
     if json:

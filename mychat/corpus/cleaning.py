@@ -71,6 +71,11 @@ def decode_utf8(data: bytes, path: Path) -> str:
         ) from None
 
 
+def clean_argument(text: str) -> str:
+    """Clean what was typed; bytes that were not UTF-8 become U+FFFD."""
+    return clean_text(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+
+
 def read_stdin() -> str:
     """Read standard input whole, as UTF-8, cleaned. Raises: CorpusError."""
     return clean_text(decode_utf8(sys.stdin.buffer.read(), Path("<stdin>"))).strip("\n")

@@ -21,6 +21,7 @@ MEAN_DIALOGUES = 2.0
 MOST_DIALOGUES = 14
 SYSTEM_SHARE = 0.05
 PHRASINGS_A_COPY = 10
+MOST_CONVERSATIONS = 1_000_000
 COPIES_OF_RECALLING = 3
 
 
@@ -34,7 +35,7 @@ def draw_conversations(dialogues: Sequence[Dialogue], persona: Persona, chars: i
     deck = [dialogue for dialogue in dialogues for _ in range(_copies(dialogue))]
     waiting: deque[Dialogue] = deque()
     drawn: list[Conversation] = []
-    while chars > 0 and deck:
+    while chars > 0 and deck and len(drawn) < MOST_CONVERSATIONS:
         chained = _deal(deck, waiting, rng)
         conversation = _interleave(chained, _system_text(chained, persona, rng), rng)
         drawn.append(conversation)

@@ -56,6 +56,8 @@ class _Line:
             raise self.fault(f"not valid JSON ({error.msg})", error.colno) from None
         except RecursionError:
             raise self.fault("JSON nested too deeply") from None
+        except ValueError as error:
+            raise self.fault(f"not valid JSON ({error})") from None
         if not isinstance(record, dict):
             raise self.fault(f"one JSON object a line was expected: {_FORMS}")
         if "messages" in record:

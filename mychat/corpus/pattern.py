@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mychat.errors import SyntaxFault, suggest
 
-_NAME = re.compile(r"[A-Za-z_]\w*")
+_NAMED = re.compile(r"\{\s*([A-Za-z_]\w*)\s*(?:=\s*([A-Za-z_]\w*)\s*)?\}")
 _ESCAPABLE = "{}|>#=@\\."
 _BLANKS = " \t"
 
@@ -109,7 +109,7 @@ class PatternParser:
     def _braces(self, opening: int, bound: frozenset[str], depth: int) -> tuple[Node, int, frozenset[str]]:
         if depth > 50:
             raise self._fault(opening, "alternatives nested more than 50 deep")
-        named = re.compile(r"\{\s*([A-Za-z_]\w*)\s*(?:=\s*([A-Za-z_]\w*)\s*)?\}").match(self.line, opening)
+        named = _NAMED.match(self.line, opening)
         if named:
             return self._named(opening, named, bound)
         options: list[Pattern] = []

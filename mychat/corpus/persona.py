@@ -31,7 +31,9 @@ class Persona:
 def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises: ConfigError with the place of the mistake."""
     try:
-        return tomllib.loads(clean_text(decode_utf8(read_bytes(path), path)))
+        return tomllib.loads(decode_utf8(read_bytes(path), path).removeprefix("\ufeff").replace("\r\n", "\n"))
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid TOML: nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
@@ -56,12 +58,12 @@ def load_persona(path: Path, sampling_names: list[str]) -> Persona:
         value = table.get(key, default)
         if not isinstance(value, str):
             raise ConfigError(f'{path}: {key} must be a text in quotes, as in {key} = "{default or key}"')
-        return value
+        return " ".join(clean_text(value).split())
 
     def texts(value: object, where: str) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
             raise ConfigError(f'{path}: {where} must be a list of texts, as in ["one", "two"]')
-        return tuple(" ".join(item.split()) for item in value)
+        return tuple(" ".join(clean_text(item).split()) for item in value)
 
     def subtable(key: str) -> dict[str, Any]:
         value = table.get(key, {})

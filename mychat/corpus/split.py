@@ -86,11 +86,14 @@ def split_words(words: Words, train_chars: int, seed: int) -> Split:
     _split_conversations(words.conversations, train, validation, test, seed)
     _split_texts(words.texts, train, validation, test, seed, required=not words.is_chat)
     overlap = _remove_overlap(train, validation, test, drawn)
-    if words.is_chat and not any(message.scored for message in _replies(validation.conversations)):
-        raise CorpusError(
-            f"{words.files[0]}: too small to split: nothing is left to validate on; "
-            "write more dialogues, or at least three alternatives {a|b|c} in some user lines"
-        )
+    for side in (validation, test):
+        if words.is_chat and not any(message.scored for message in _replies(side.conversations)):
+            raise CorpusError(
+                f"{words.files[0]}: too small to split: nothing is left to validate and test on; "
+                "write more dialogues, with at least three alternatives {a|b|c} in the user lines"
+            )
+        if not words.is_chat and not side.texts:
+            raise CorpusError(f"{words.files[0]}: too small to split: every paragraph held out stands in training too")
     return Split(train, validation, test, overlap)
 
 
@@ -182,9 +185,14 @@ def _split_texts(texts: Sequence[str], train: Side, validation: Side, test: Side
     most = min(SIDE_MOST_CHARS, int(SIDE_SHARE * total))
     for side in (test, validation):
         room = most
-        while len(whole) > 1 and len(whole[-1]) / 2 <= room:
-            side.texts.insert(0, whole.pop())
-            room -= len(side.texts[0])
+        place = len(whole) - 1
+        while len(whole) > 1 and place >= 0 and room > 0:
+            if len(whole[place]) / 2 <= room:
+                side.texts.insert(0, whole.pop(place))
+                room -= len(side.texts[0])
+            elif not many:
+                break  # the end of a text stays in one piece
+            place -= 1
         if required and not side.texts:
             raise CorpusError(
                 f"too small to split: {total} characters of text; at least a few pages are needed to hold some out"
@@ -264,7 +272,8 @@ def _unscore(side: Side, known: set[Key]) -> tuple[int, int]:
                 seen += 1
                 if keys & known:
                     unscored += 1
-                    messages[index] = replace(messages[index], scored=False)
+                    for place in range(max(0, index - 1), index + 1):
+                        messages[place] = replace(messages[place], scored=False)
         if any(message.scored for message in messages if message.role == "assistant"):
             kept.append(Conversation(tuple(messages)))
     side.conversations = kept

@@ -54,7 +54,7 @@ def load_words(paths: list[Path], sampling_names: list[str]) -> Words:
         if not path.exists():
             raise CorpusError(f"{path}: no such file or folder; check the path")
         if path.is_dir():
-            inside = sorted(child for child in path.iterdir() if child.suffix in SUFFIXES and child.is_file())
+            inside = list_data_files(path)
             if not inside:
                 raise CorpusError(f"{path}: no .chat, .jsonl or .txt file in this folder")
             files += inside
@@ -71,8 +71,19 @@ def load_words(paths: list[Path], sampling_names: list[str]) -> Words:
         _read_file(path, words)
     if not (words.dialogues or words.conversations or words.texts):
         raise CorpusError(f"{', '.join(map(str, paths))}: no words in it; nothing to learn from")
-    words.files = files + [path / PERSONA_FILE for path in paths if (path / PERSONA_FILE).is_file()]
+    folders = dict.fromkeys(
+        path if path.is_dir() else path.parent for path in paths if path.is_dir() or path.suffix == ".chat"
+    )
+    words.files = files + [folder / PERSONA_FILE for folder in folders if (folder / PERSONA_FILE).is_file()]
     return words
+
+
+def list_data_files(folder: Path) -> list[Path]:
+    """List the files with words in a folder, sorted. Raises: CorpusError when it cannot be read."""
+    try:
+        return sorted(child for child in folder.iterdir() if child.suffix in SUFFIXES and child.is_file())
+    except OSError as error:
+        raise CorpusError(f"{folder}: cannot be read ({error.strerror})") from None
 
 
 def _read_file(path: Path, words: Words) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from mychat.config import SAMPLING_NAMES, find
@@ -15,18 +16,18 @@ from mychat.generate.engine import Engine
 from mychat.model.checkpoint import Checkpoint
 
 
-def evaluate(checkpoint: Checkpoint, data: Path | None = None, device: str = "cpu") -> Evaluation:
+def evaluate(checkpoint: Checkpoint, data: Sequence[Path] = (), device: str = "cpu") -> Evaluation:
     """Measure in fp32. Without `data`, find the words it was trained on by their name.
 
     Words with the training's fingerprint are split as they were, and the test
     side is measured; all of other words is.
     Raises: CorpusError when the words are not found.
     """
-    words = load_words([data or _training_words(checkpoint)], SAMPLING_NAMES)
+    words = load_words(list(data) or _training_words(checkpoint), SAMPLING_NAMES)
     about = checkpoint.record["data"]
     if words.fingerprint() == about["fingerprint"]:
         side = split_words(words, about["train_chars"], checkpoint.record["settings"]["seed"]).test
-    elif data is None:
+    elif not data:
         raise CorpusError(
             f"{words.files[0].parent}: changed since {about['name']} was trained; name the words with --data"
         )
@@ -36,12 +37,12 @@ def evaluate(checkpoint: Checkpoint, data: Path | None = None, device: str = "cp
     return evaluate_side(Engine(checkpoint, device), side, "fp32", chat=chat)
 
 
-def _training_words(checkpoint: Checkpoint) -> Path:
-    name = str(checkpoint.record.get("data", {}).get("source", ""))
-    path = find("personas", name) if name else None
-    if path is None:
-        raise CorpusError(f"the words it was trained on ({name or 'unknown'}) are not here; name them with --data FILE")
-    return path
+def _training_words(checkpoint: Checkpoint) -> list[Path]:
+    names = checkpoint.record.get("data", {}).get("sources", [])
+    paths = [path for name in names if (path := find("personas", name))]
+    if not paths or len(paths) < len(names):
+        raise CorpusError(f"the words it was trained on ({', '.join(names)}) are not here; name them with --data")
+    return paths
 
 
 def _whole(words: Words) -> Side:

@@ -69,7 +69,7 @@ def measure_likelihood(
     with context:
         for start in range(0, len(rows), batch):
             one = rows.take(np.arange(start, min(start + batch, len(rows))), device)
-            losses.append(scored_losses(model, one).double().cpu())
+            losses.append(scored_losses(model, one).cpu().double())
             targets.append(one.targets[one.scored].cpu())
     model.train(training)
     nats = torch.cat(losses).numpy() if losses else np.zeros(0)

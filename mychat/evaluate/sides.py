@@ -20,10 +20,10 @@ def chat_rows(side: Side, chat_format: ChatFormat, context_length: int) -> Rows:
 
 
 def all_rows(side: Side, chat_format: ChatFormat, context_length: int) -> Rows:
-    """Pack conversations and texts of a side; every id is scored."""
-    rendered = chat_format.render_windows(side.conversations, context_length + 1)
+    """Pack conversations and texts of a side; every id is scored but in messages that are not."""
+    rendered = chat_format.render_windows(side.conversations, context_length + 1, everything=True)
     rendered += [chat_format.render_text(text) for text in side.texts]
-    return pack_rows(rendered, context_length, chat_format.pad).score_everything()
+    return pack_rows(rendered, context_length, chat_format.pad)
 
 
 @dataclass(frozen=True, slots=True)

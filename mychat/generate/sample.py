@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mychat.config import SamplingOptions
-from mychat.corpus.cleaning import clean_text
+from mychat.corpus.cleaning import clean_argument
 from mychat.corpus.messages import Message
 from mychat.errors import ContextError
 from mychat.events import ReplyEvent
@@ -17,9 +17,9 @@ def sample(
 ) -> Iterator[ReplyEvent]:
     """Answer a prompt, or continue it. Raises: ContextError when it is empty or does not fit."""
     if raw:
-        return engine.complete(clean_text(prompt), options)
-    said = clean_text(prompt).strip()
+        return engine.complete(clean_argument(prompt), options)
+    said = clean_argument(prompt).strip()
     if not said:
         raise ContextError("the prompt is empty; say something")
-    before = [Message("system", clean_text(system))] if system else []
+    before = [Message("system", clean_argument(system))] if system else []
     return engine.reply([*before, Message("user", said)], options)

@@ -39,11 +39,6 @@ class Rows:
         """Count ids that are not padding."""
         return int((self.document >= 0).sum())
 
-    def score_everything(self) -> Rows:
-        """Return the same rows with every id scored but the first of each conversation."""
-        first = np.diff(self.document, axis=1, prepend=-1) != 0
-        return Rows(self.ids, (self.document >= 0) & ~first, self.document)
-
     def head(self, count: int) -> Rows:
         """Return the first `count` rows."""
         return Rows(self.ids[:count], self.scored[:count], self.document[:count])

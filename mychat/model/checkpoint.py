@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 import mychat
-from mychat.config import SAMPLING_NAMES, ModelConfig, SamplingOptions, find, list_names
+from mychat.config import SAMPLING_NAMES, ModelConfig, SamplingOptions, find, list_names, search_places
 from mychat.corpus.persona import PERSONA_FILE, Persona, load_persona, render_persona
 from mychat.errors import CheckpointError, suggest
 from mychat.model.card import render_card
@@ -66,6 +67,8 @@ class Checkpoint:
 
 def find_checkpoint(name: str) -> Path:
     """Find a checkpoint by name or path. Raises: CheckpointError, naming the nearest."""
+    for place in (Path(name), *(folder / name for folder in search_places("checkpoints"))):
+        recover(place)
     path = find("checkpoints", name)
     if path is None or not (path / CONFIG_FILE).is_file():
         known = list_names("checkpoints")
@@ -133,7 +136,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, dtype: torch.dtype = 
         weights = {
             WEIGHT_PREFIX + name: tensor.to("cpu", dtype).contiguous() for name, tensor in checkpoint.weights.items()
         }
-        save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        (folder / WEIGHTS_FILE).write_bytes(serialise(weights, metadata={"format": "pt"}))
         tokenizer.save(folder / TOKENIZER_FILE)
         _write_json(folder / "tokenizer_config.json", tokenizer_config(checkpoint.config.context_length))
         _write_json(folder / "generation_config.json", _generation_config(checkpoint.sampling, special))
@@ -144,7 +147,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, dtype: torch.dtype = 
             if isinstance(content, bytes):
                 target.write_bytes(content)
             else:
-                save_file(content, target)
+                target.write_bytes(serialise(content))
         record = {"format_version": FORMAT_VERSION, "mychat_version": mychat.__version__, **checkpoint.record}
         record["parameters"] = checkpoint.config.count_parameters()
         (folder / "README.md").write_text(render_card(checkpoint.persona, record), "utf-8")

@@ -41,7 +41,11 @@ def replacing(path: Path) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(old, ignore_errors=True)
             path.rename(old)
-        temporary.rename(path)
+        try:
+            temporary.rename(path)
+        except OSError:
+            recover(path)
+            raise
         _sync(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
@@ -54,7 +58,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def recover(path: Path) -> None:
     """Finish a replacement that was cut between its two renames."""
-    old = _aside(path.absolute(), "old")
+    path = path.absolute()
+    old = _aside(path, "old") if path.name else path
     if old.is_dir() and not path.exists():
         old.rename(path)
 

@@ -11,7 +11,6 @@ Source: Vaswani et al. 2017, arXiv:1706.03762; Qwen3, arXiv:2505.09388.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -191,8 +190,3 @@ class GPT(nn.Module):
     def count_parameters(self) -> int:
         """Count the weights."""
         return sum(parameter.numel() for parameter in self.parameters())
-
-
-def uniform_loss(vocab_size: int) -> float:
-    """Return the loss of knowing nothing, log V in nats per token."""
-    return math.log(vocab_size)

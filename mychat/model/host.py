@@ -23,7 +23,9 @@ def pick_device(wanted: str) -> str:
         have.insert(0, "mps")
     if wanted == "auto":
         return have[0]
-    if wanted.split(":")[0] not in have:
+    kind, _, number = wanted.partition(":")
+    devices = torch.cuda.device_count() if kind == "cuda" else 1
+    if kind not in have or (number and not (number.isdecimal() and int(number) < devices)):
         raise ConfigError(f"device {wanted!r} is not on this machine; it has: {', '.join(have)}")
     return wanted
 

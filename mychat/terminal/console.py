@@ -16,9 +16,7 @@ _THEME = Theme(
     {
         "persona": "bold cyan",
         "muted": "dim",
-        "accent": "cyan",
         "good": "green",
-        "warning": "yellow",
         "error": "bold red",
     }
 )

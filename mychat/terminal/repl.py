@@ -92,7 +92,7 @@ class _SlashCompleter(Completer):
 def _lines() -> Iterator[str]:
     """Yield what is typed; a pipe is read line by line."""
     if not sys.stdin.isatty():
-        yield from (line.rstrip("\n") for line in sys.stdin)
+        yield from (line.decode("utf-8", "replace").rstrip("\n") for line in sys.stdin.buffer)
         return
     prompt: PromptSession[str] = PromptSession(history=_history(), completer=_SlashCompleter())
     while True:

@@ -89,7 +89,7 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
-        self.inner.save(str(path))
+        path.write_text(self.inner.to_str(pretty=True), "utf-8")
 
 
 class StreamDecoder:

@@ -67,12 +67,16 @@ class ChatFormat:
         said = [(message, self.tokenizer.encode(message.content)) for message in messages]
         return self._assemble(said, generation_prompt=generation_prompt)
 
-    def render_windows(self, conversations: Sequence[Conversation], limit: int) -> list[Rendered]:
+    def render_windows(
+        self, conversations: Sequence[Conversation], limit: int, *, everything: bool = False
+    ) -> list[Rendered]:
         """Render conversations so that none is longer than `limit` ids where turns allow it.
 
         A longer one becomes several, cut between turns; each begins like a
         conversation and repeats the system text. A turn longer than the limit
-        stays whole. The encoding runs in parallel.
+        stays whole. With `everything` the mask is on what the user says and on
+        the markers too, but for messages that are not scored. The encoding
+        runs in parallel.
         """
         texts = [message.content for conversation in conversations for message in conversation.messages]
         encoded = iter(self.tokenizer.encode_batch(texts))
@@ -84,20 +88,20 @@ class ChatFormat:
             for turn in _turns(said[len(fixed) :]):
                 turn_size = sum(len(ids) + 2 for _, ids in turn)
                 if size and 1 + sum(len(ids) + 2 for _, ids in fixed) + size + turn_size > limit:
-                    windows.append(self._assemble(window, generation_prompt=False))
+                    windows.append(self._assemble(window, everything=everything))
                     window, size = list(fixed), 0
                 window += turn
                 size += turn_size
             if size:
-                windows.append(self._assemble(window, generation_prompt=False))
+                windows.append(self._assemble(window, everything=everything))
         return windows
 
-    def _assemble(self, said: Sequence[Said], *, generation_prompt: bool) -> Rendered:
+    def _assemble(self, said: Sequence[Said], *, generation_prompt: bool = False, everything: bool = False) -> Rendered:
         rendered = Rendered()
         rendered.add([self.bos], False)
         for message, ids in said:
-            rendered.add([self.role[message.role]], False)
-            rendered.add([*ids, self.end], message.role == "assistant" and message.scored)
+            rendered.add([self.role[message.role]], everything and message.scored)
+            rendered.add([*ids, self.end], (everything or message.role == "assistant") and message.scored)
         if generation_prompt:
             rendered.add([self.role["assistant"]], False)
         return rendered

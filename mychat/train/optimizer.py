@@ -56,7 +56,7 @@ class SplitOptimizer:
         for parameter, name in self.names.items():
             for key, value in tensors.items():
                 if key.rpartition("/")[0] == name:
-                    owner[parameter].state[parameter][key.rpartition("/")[2]] = value.clone()
+                    owner[parameter].state[parameter][key.rpartition("/")[2]] = value.to(parameter.device, copy=True)
 
     def _both(self) -> tuple[Optimizer, Optimizer]:
         return self.muon, self.adamw

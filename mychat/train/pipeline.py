@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mychat.config import PRESETS, SAMPLING_NAMES, ModelConfig
+from mychat.config import PRESETS, SAMPLING_NAMES, ModelConfig, SamplingOptions
 from mychat.corpus.split import Split, split_words
 from mychat.corpus.words import Words, load_words
 from mychat.errors import CheckpointError, CorpusError, Interrupted
@@ -51,6 +51,7 @@ def train(request: TrainRequest) -> Iterator[TrainEvent]:
     yield from job.prepare()
     with InterruptWish() as interrupt:
         yield from job.run_stages(interrupt)
+    job.save()  # so that nothing is lost when the end is cut short
     yield from job.finish()
 
 
@@ -100,6 +101,7 @@ class _Job:
         keep_heap()
         request = self.request
         self.words = load_words(request.sources, SAMPLING_NAMES)
+        SamplingOptions().updated(self.words.persona.sampling)  # refused now rather than at the end
         if request.kind == "finetune" and not self.words.is_chat:
             raise CorpusError(f"{request.sources[0]}: plain text only; use `mychat pretrain`, or give it dialogues")
         self.chat = self.words.is_chat and request.kind != "pretrain"
@@ -240,17 +242,17 @@ class _Job:
             for event in run_stage(self.run, self.stages[place], keeps_best=place == len(self.stages) - 1):
                 yield event
                 if interrupt.wished:
-                    self._save()
+                    self.save()
                     raise Interrupted(
                         f"stopped at {self.stages[place].name} step {progress.step} of {self.stages[place].steps}; "
                         f"saved in {self.request.partial}: type the same command with --resume to go on"
                     )
                 due = time.monotonic() - self.last_save >= self.settings.save_every_seconds
                 if due and isinstance(event, Stepped):
-                    self._save()
+                    self.save()
                     yield Saved(str(self.request.partial), progress.steps_before + progress.step)
 
-    def _save(self) -> None:
+    def save(self) -> None:
         """Save the run so that it can go on; the folder opens as a checkpoint with the best weights so far."""
         weights = self.run.best_weights if self.run.progress.best_step else self.run.weights()
         checkpoint = self._checkpoint(weights, {"finished": False})
@@ -259,7 +261,6 @@ class _Job:
         self.last_save = time.monotonic()
 
     def _checkpoint(self, weights: dict[str, Tensor], record: dict[str, Any]) -> Checkpoint:
-        source = self.request.sources[0]
         described: dict[str, Any] = {
             "stage": self.stages[-1].name,
             "stages": [asdict(stage) for stage in self.stages],
@@ -269,7 +270,7 @@ class _Job:
                 "name": self.words.persona.name,
                 "files": [path.name for path in self.words.files],
                 "fingerprint": self.identity["fingerprint"],
-                "source": source.name,
+                "sources": [source.resolve().name for source in self.request.sources],
                 "train_chars": self.identity["train_chars"],
             },
             "split": self.split.describe(),

@@ -94,6 +94,8 @@ def time_steps(
 def _wait(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.synchronize()
+    elif device == "mps":
+        torch.mps.synchronize()
 
 
 def steps_in(seconds: float, timing: Timing, validations: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mychat.config import TrainSettings, checkpoints_folder, find_words, is_path
 from mychat.corpus.persona import load_toml
+from mychat.errors import ConfigError
 from mychat.model.checkpoint import find_checkpoint
 
 
@@ -42,6 +43,8 @@ def make_request(
     settings = TrainSettings().updated(load_toml(config) if config else {})
     settings = settings.updated({name: options.get(name) for name in ("minutes", "steps", "size", "seed", "device")})
     name = options.get("out") or paths[0].resolve().stem
+    if not Path(name).name or name == "..":
+        raise ConfigError(f"--out {name}: is no name for a checkpoint; give it one, as in --out demo")
     return TrainRequest(
         kind=kind,
         sources=paths,

@@ -116,6 +116,7 @@ def test_texts_are_split_at_paragraphs_and_repeats_leave_the_exam() -> None:
         Words(SOMEONE, conversations=[talk("a", "b")], files=[Path("a.jsonl")]),
         Words(SOMEONE, conversations=[talk("a", "b")] * 50, files=[Path("a.jsonl")]),
         Words(SOMEONE, texts=["one line"], files=[Path("a.txt")]),
+        Words(SOMEONE, texts=["The same paragraph again and again.\n\n" * 500], files=[Path("a.txt")]),
         Words(SOMEONE, dialogues=parse_chat("> hi\nHello\n", Path("a.chat"), {}), files=[Path("a.chat")]),
     ],
 )
@@ -151,3 +152,12 @@ def test_chains_hold_each_topic_once_and_keep_memories_in_order() -> None:
             assert replies[asked] == f"You are {replies[told][3:]}"
             between += asked > told + 1
     assert between > 10
+
+
+def test_one_large_document_among_small_ones_is_split() -> None:
+    texts = ["Once upon a time. " * 40_000, *(f"Note number {n} says {n * 7}." for n in range(60))]
+    for seed in range(5):
+        split = split_of([], texts, seed)
+        assert texts[0] in split.train.texts
+        assert split.validation.texts
+        assert split.test.texts

@@ -238,3 +238,13 @@ def test_a_new_persona_needs_a_file_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(MychatError):
         new_persona(tmp_path, name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_quotes_of_every_kind_survive_in_a_persona_file(tmp_path: Path) -> None:
+    persona = Persona(
+        name="talk \u201cA\u201d", display_name='The "Boss"', greeting="She said \u201chello\u201d\u2028there"
+    )
+    path = tmp_path / "persona.toml"
+    path.write_text(render_persona(persona), "utf-8")
+    loaded = load_persona(path, SAMPLING_NAMES)
+    assert (loaded.name, loaded.greeting) == ('talk "A"', 'She said "hello" there')

@@ -53,7 +53,7 @@ def test_figures_are_what_they_say(tiny: Path) -> None:
 
 
 def test_exams_count_right_answers(tiny: Path) -> None:
-    result = evaluate(load_checkpoint(tiny), tiny.parent / "pip")
+    result = evaluate(load_checkpoint(tiny), [tiny.parent / "pip"])
     assert result.answers
     assert result.metrics["persona_accuracy"] == persona_accuracy(result.answers)
     assert result.metrics["exam_questions"] == len(result.answers)

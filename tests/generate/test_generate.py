@@ -141,9 +141,22 @@ def test_draws_follow_the_distribution() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"temperature": -1}, {"top_p": 0}, {"top_p": 2}, {"min_p": -1}, {"top_k": -1}, {"max_new_tokens": 0},
-     {"seed": -1}, {"repetition_penalty": 0}, {"temperature": "hot"}, {"temprature": 1}, {"top_k": 1.5}],
-)  # fmt: skip
+    [
+        {"temperature": -1},
+        {"temperature": 1e-45},
+        {"temperature": float("nan")},
+        {"temperature": "hot"},
+        {"temprature": 1},
+        {"top_p": 0},
+        {"top_p": 2},
+        {"min_p": -1},
+        {"top_k": -1},
+        {"top_k": 1.5},
+        {"max_new_tokens": 0},
+        {"seed": -1},
+        {"repetition_penalty": 0},
+    ],
+)
 def test_options_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         SamplingOptions().updated(wrong)

@@ -7,7 +7,7 @@ import torch
 
 from mychat.config import PRESETS, ModelConfig
 from mychat.errors import ConfigError
-from mychat.model.batch import Rows, pack_rows, scored_losses
+from mychat.model.batch import pack_rows, scored_losses
 from mychat.model.gpt import GPT, rotary_table, rotate
 from mychat.tokenizer.chat_format import Rendered
 
@@ -90,8 +90,6 @@ def test_packing_loses_no_scored_id() -> None:
     rendered = [render(*range(1, 2 + n)) for n in (1, 3, 60, 17, 16, 33, 2)]
     rows = pack_rows(rendered, 16, pad=0)
     assert int(rows.scored.sum()) == sum(sum(one.loss_mask) for one in rendered)
-    everything = Rows(rows.ids, rows.scored, rows.document).score_everything()
-    assert (everything.scored == rows.scored).all()
     assert len(rows) <= 11
 
 

@@ -60,7 +60,7 @@ def test_a_whole_run_tells_its_story_and_learns(persona_folder: Path, tmp_path: 
     assert stages == ["pretrain", "finetune"]
     steps = Counter(event.stage for event in events if isinstance(event, Stepped))
     planned = next(event for event in events if isinstance(event, Planned))
-    assert steps == planned.steps == {"pretrain": 12, "finetune": 28}
+    assert steps == planned.steps == {"pretrain": 6, "finetune": 34}
     losses = [event.loss for event in events if isinstance(event, Stepped)]
     assert losses[-1] < 0.5 * losses[0]
     validated = [event for event in events if isinstance(event, Validated) and event.stage == "finetune"]
@@ -80,7 +80,7 @@ def test_the_same_seed_and_steps_give_the_same_weights(persona_folder: Path, tmp
     assert not same(tmp_path / "a", tmp_path / "c")
 
 
-@pytest.mark.parametrize("steps", [[1], [12], [13, 9], [39]])
+@pytest.mark.parametrize("steps", [[1], [6], [7, 9], [39]])
 def test_interrupted_and_resumed_ends_bit_identical(persona_folder: Path, tmp_path: Path, steps: list[int]) -> None:
     run(request(persona_folder, tmp_path / "whole", DROPPING))
     for place, count in enumerate(steps):
@@ -251,3 +251,23 @@ def test_names_that_are_not_there(tmp_path: Path) -> None:
         make_request("train", [str(tmp_path / "gone.txt")], None, {}, 0.0)
     with pytest.raises(ConfigError, match="not on this machine"):
         run(TrainRequest("train", [Path("personas/milo")], tmp_path / "o", replace(QUICK, device="xpu")))
+
+
+def test_a_wrong_sampling_value_is_refused_before_training(persona_folder: Path, tmp_path: Path) -> None:
+    toml = persona_folder / "persona.toml"
+    toml.write_text(toml.read_text().replace("temperature = 0.5", "temperature = -1"))
+    with pytest.raises(ConfigError, match="temperature -1"):
+        next(train(request(persona_folder, tmp_path / "out")))
+
+
+def test_an_end_that_is_cut_short_loses_nothing(persona_folder: Path, tmp_path: Path) -> None:
+    whole = train(request(persona_folder, tmp_path / "whole"))
+    assert any(isinstance(event, Finished) for event in whole)
+    events = train(request(persona_folder, tmp_path / "cut"))
+    for event in events:
+        if isinstance(event, Stepped) and event.stage == "finetune" and event.step == event.steps:
+            break
+    events.close()  # type: ignore[attr-defined]
+    assert not (tmp_path / "cut").exists()
+    run(request(persona_folder, tmp_path / "cut", resume=True))
+    assert same(tmp_path / "whole", tmp_path / "cut")

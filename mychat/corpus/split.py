@@ -183,10 +183,13 @@ def _split_texts(texts: Sequence[str], train: Side, validation: Side, test: Side
         whole = [block for text in texts for block in _blocks(text + "\n\n")]
     total = sum(map(len, whole))
     most = min(SIDE_MOST_CHARS, int(SIDE_SHARE * total))
+    most_texts = (
+        len(whole) // 10 if many else len(whole)
+    )  # one large document must not make room for all the small ones
     for side in (test, validation):
         room = most
         place = len(whole) - 1
-        while len(whole) > 1 and place >= 0 and room > 0:
+        while len(whole) > 1 and place >= 0 and room > 0 and len(side.texts) < most_texts:
             if len(whole[place]) / 2 <= room:
                 side.texts.insert(0, whole.pop(place))
                 room -= len(side.texts[0])

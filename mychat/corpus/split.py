@@ -25,7 +25,7 @@ SIDE_MOST_CHARS = 300_000
 LONG_LINE_CHARS = 40
 MANY_TEXTS = 20
 """From here on texts are split by document; fewer are split near their end."""
-MOST_BLOCK_CHARS = 2000
+FEWEST_BLOCK_CHARS, MOST_BLOCK_CHARS = 100, 2000
 COMMON_LINE = 20
 """A long line in more conversations than this is boilerplate and groups nothing."""
 
@@ -177,12 +177,13 @@ def _split_texts(texts: Sequence[str], train: Side, validation: Side, test: Side
     if not texts:
         return
     many = len(texts) >= MANY_TEXTS
+    total = sum(map(len, texts))
+    most = min(SIDE_MOST_CHARS, int(SIDE_SHARE * total))
     if many:
         whole = sorted(dict.fromkeys(texts), key=lambda text: rank(text, seed))
     else:
-        whole = [block for text in texts for block in _blocks(text + "\n\n")]
-    total = sum(map(len, whole))
-    most = min(SIDE_MOST_CHARS, int(SIDE_SHARE * total))
+        finest = max(FEWEST_BLOCK_CHARS, min(MOST_BLOCK_CHARS, most))
+        whole = [block for text in texts for block in _blocks(text + "\n\n", finest)]
     most_texts = (
         len(whole) // 10 if many else len(whole)
     )  # one large document must not make room for all the small ones
@@ -206,14 +207,14 @@ def _split_texts(texts: Sequence[str], train: Side, validation: Side, test: Side
             side.texts = ["".join(side.texts)] if side.texts else []
 
 
-def _blocks(text: str) -> list[str]:
-    """Cut after blank lines, and within blocks of more than 2,000 characters; joined they are the text again."""
+def _blocks(text: str, most_chars: int = MOST_BLOCK_CHARS) -> list[str]:
+    """Cut after blank lines, and within blocks of more than `most_chars`; joined they are the text again."""
     blocks: list[str] = []
     for block in re.findall(r".+?(?:\n\s*\n|\Z)", text, re.DOTALL):
-        while len(block) > MOST_BLOCK_CHARS:
-            cut = max(block.rfind("\n", 0, MOST_BLOCK_CHARS), block.rfind(" ", 0, MOST_BLOCK_CHARS)) + 1
-            blocks.append(block[: cut or MOST_BLOCK_CHARS])
-            block = block[cut or MOST_BLOCK_CHARS :]
+        while len(block) > most_chars:
+            cut = max(block.rfind("\n", 0, most_chars), block.rfind(" ", 0, most_chars)) + 1
+            blocks.append(block[: cut or most_chars])
+            block = block[cut or most_chars :]
         blocks.append(block)
     return blocks
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
 from mychat.config import SAMPLING_NAMES, find_words
+from mychat.corpus.chatfile import draw_distinct
 from mychat.corpus.words import load_words
 
 
@@ -13,7 +15,9 @@ def summarise(source: str, examples: int, seed: int) -> dict[str, Any]:
     """Read words by name or path and describe them. Raises: CorpusError, ConfigError."""
     words = load_words([find_words(source)], SAMPLING_NAMES)
     rng = random.Random(seed)
-    drawn = [dialogue.expand(rng)[0] for dialogue in rng.sample(words.dialogues, min(examples, len(words.dialogues)))]
+    chosen = rng.sample(words.dialogues, min(examples, len(words.dialogues)))
+    each = math.ceil(examples / max(1, len(chosen)))
+    drawn = [one for dialogue in chosen for one in draw_distinct(dialogue, each, seed)][:examples]
     drawn += rng.sample(words.conversations, min(examples - len(drawn), len(words.conversations)))
     return {
         "name": words.persona.name,

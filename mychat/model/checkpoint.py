@@ -78,7 +78,7 @@ def find_checkpoint(name: str) -> Path:
     return path
 
 
-def load_checkpoint(path: Path, *, verify: bool = True) -> Checkpoint:
+def load_checkpoint(path: Path) -> Checkpoint:
     """Read a folder and check every file against its recorded SHA-256.
 
     Raises: CheckpointError when a file is missing, truncated, edited or not understood.
@@ -90,8 +90,7 @@ def load_checkpoint(path: Path, *, verify: bool = True) -> Checkpoint:
             f"{path / RECORD_FILE}: format {record.get('format_version')!r}, this mychat reads {FORMAT_VERSION}; "
             "update mychat or train again"
         )
-    if verify:
-        verify_files(path, record, _VERIFIED)
+    verify_files(path, record, _VERIFIED)
     config = config_from_hf(_read_json(path / CONFIG_FILE), path / CONFIG_FILE)
     weights = load_tensors(path / WEIGHTS_FILE)
     weights = {name.removeprefix(WEIGHT_PREFIX): tensor for name, tensor in weights.items()}

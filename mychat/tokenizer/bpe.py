@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -79,13 +79,6 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """Decode; markers vanish, bytes that are no character become U+FFFD."""
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
-
-    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
-        """Yield the text each id completes: '' while a character is not whole, the rest at the end."""
-        stream = StreamDecoder(self)
-        for id_ in ids:
-            yield stream.push(id_)
-        yield stream.finish()
 
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""

@@ -14,7 +14,7 @@ from mychat.corpus.messages import Message
 from mychat.errors import CheckpointError
 from mychat.generate.engine import Engine
 from mychat.model.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
-from mychat.model.folder import recover
+from mychat.model.folder import recover, sha256_of
 from mychat.tokenizer.chat_format import ChatFormat
 from tests.conftest import ROOT
 
@@ -95,22 +95,27 @@ def test_a_missing_truncated_or_edited_file_is_named(copied: Path, name: str) ->
         load_checkpoint(copied)
 
 
-def test_parts_of_two_checkpoints_do_not_mix(copied: Path, tiny_text: Path) -> None:
-    from mychat.model.folder import sha256_of
+def edit_and_sign(folder: Path, name: str, content: str) -> None:
+    """Change a file and record its new SHA-256, so that only its meaning is wrong."""
+    (folder / name).write_text(content)
+    record = json.loads((folder / "mychat.json").read_text())
+    record["sha256"][name] = sha256_of(folder / name)
+    (folder / "mychat.json").write_text(json.dumps(record))
 
-    shutil.copy(tiny_text / "tokenizer.json", copied / "tokenizer.json")
-    record = json.loads((copied / "mychat.json").read_text())
-    record["sha256"]["tokenizer.json"] = sha256_of(copied / "tokenizer.json")
+
+def test_parts_of_two_checkpoints_do_not_mix(copied: Path, tiny_text: Path) -> None:
     config = json.loads((copied / "config.json").read_text())
+    assert load_checkpoint(tiny_text).config.vocab_size != config["vocab_size"]
+    tokenizer = (copied / "tokenizer.json").read_text()
+    edit_and_sign(copied, "tokenizer.json", (tiny_text / "tokenizer.json").read_text())
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        load_checkpoint(copied)
+    edit_and_sign(copied, "tokenizer.json", tokenizer)
+    assert load_checkpoint(copied).config.n_layer == config["num_hidden_layers"]
     config["num_hidden_layers"] += 1
-    (copied / "mychat.json").write_text(json.dumps(record))
-    load_or_fail = load_checkpoint
-    if load_checkpoint(tiny_text).config.vocab_size != config["vocab_size"]:
-        with pytest.raises(CheckpointError, match="do not belong together"):
-            load_or_fail(copied)
-    (copied / "config.json").write_text(json.dumps(config))
+    edit_and_sign(copied, "config.json", json.dumps(config))
     with pytest.raises(CheckpointError, match=r"layers\.\d\.\S+ is absent"):
-        load_or_fail(copied, verify=False)
+        load_checkpoint(copied)
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:

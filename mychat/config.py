@@ -140,18 +140,25 @@ class TrainSettings:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
-    """`bf16`, `fp32`, or `auto`: bf16 where it is faster."""
-    micro_batch: int = 8
-    """Rows of `context_length` tokens in one forward pass."""
-    grad_accum_steps: int = 1
+    """`bf16`, `fp32`, or `auto`: the faster."""
+    compile: str = "auto"
+    """`on`, `off`, or `auto`: when the run is long enough to repay it and there is a C++ compiler."""
+    threads: int | None = None
+    """Of the CPU; None: as many as are fastest."""
+    sharding: str = "auto"
+    """Among several processes. `ddp`: each holds the model; `fsdp`: each holds a part; `auto`: what memory allows."""
+    batch_tokens: int | None = None
+    """Of one optimizer step, all processes together."""
+    micro_batch: int | None = None
+    """Rows of `context_length` tokens in one forward pass; None: what is fast and fits in memory."""
     pretrain_share: float = 0.15
     """Of the steps of a chat model, those with loss on every token."""
-    matrix_learning_rate: float = 0.02
+    matrix_learning_rate: float | None = None
     """Muon, on the matrices."""
-    learning_rate: float = 0.004
+    learning_rate: float | None = None
     """AdamW, on embeddings and norms."""
-    weight_decay: float = 0.02
-    dropout: float = 0.0
+    weight_decay: float | None = None
+    dropout: float | None = None
     warmup_share: float = 0.04
     decay_share: float = 0.6
     """The last part of a stage's steps, over which the rate falls to `final_rate_share`."""
@@ -159,6 +166,8 @@ class TrainSettings:
     clip_norm: float = 1.0
     validations: int = 8
     """Validation passes a stage."""
+    patience: int = 0
+    """Stop after so many validation passes without a better one; 0 never stops early."""
     save_every_seconds: float = 60.0
 
     def __post_init__(self) -> None:
@@ -170,15 +179,19 @@ class TrainSettings:
             f"unknown size {self.size!r}{suggest(self.size or '', PRESETS)}; known: {known}",
         )
         _require(self.precision in ("auto", "bf16", "fp32"), f"precision {self.precision!r} must be auto, bf16 or fp32")
+        _require(self.compile in ("auto", "on", "off"), f"compile {self.compile!r} must be auto, on or off")
+        _require(self.sharding in ("auto", "ddp", "fsdp"), f"sharding {self.sharding!r} must be auto, ddp or fsdp")
         _require(self.context_length is None or self.context_length >= 16, "context_length must be 16 or more")
-        for name in ("micro_batch", "grad_accum_steps", "validations"):
-            _require(getattr(self, name) >= 1, f"{name} must be 1 or more")
+        for name in ("threads", "batch_tokens", "micro_batch", "validations"):
+            _require((getattr(self, name) or 1) >= 1 and getattr(self, name) != 0, f"{name} must be 1 or more")
+        _require(self.patience >= 0, "patience must be 0 (never stops early) or more")
         for name in ("pretrain_share", "warmup_share", "decay_share", "final_rate_share"):
             _require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1")
         for name in ("matrix_learning_rate", "learning_rate", "clip_norm"):
-            _require(getattr(self, name) > 0, f"{name} must be above 0")
-        _require(0 <= self.dropout < 1, f"dropout {self.dropout} must be from 0 to below 1")
-        _require(self.weight_decay >= 0, "weight_decay must be 0 or more")
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"{name} must be above 0")
+        _require(self.dropout is None or 0 <= self.dropout < 1, f"dropout {self.dropout} must be from 0 to below 1")
+        _require(self.weight_decay is None or self.weight_decay >= 0, "weight_decay must be 0 or more")
         _require(0 <= self.seed < 2**63, f"seed {self.seed} must be from 0 to 2^63 - 1")
 
     def updated(self, values: Mapping[str, Any]) -> Self:

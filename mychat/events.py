@@ -27,7 +27,7 @@ class CorpusRead:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan of a run."""
+    """The plan of a run: what will be done, and what it should take."""
 
     parameters: int
     n_layer: int
@@ -36,10 +36,29 @@ class Planned:
     context_length: int
     train_tokens: int
     batch_tokens: int
+    """Tokens of one optimizer step, all processes together."""
     steps: dict[str, int]
+    """By stage."""
+    dropout: float
+    weight_decay: float
     precision: str
     device: str
+    compiled: bool
+    micro_batch: int
+    processes: int
     seconds_per_step: float
+    """0 when nothing was timed."""
+    seconds_left: float
+    """Until the command is done, evaluation included; 0 when nothing was timed."""
+    peak_flops: float
+    """What this machine's matrix products reach, in FLOP/s; 0 when not measured."""
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the plan, each with a way out."""
+
+    @property
+    def epochs(self) -> float:
+        """How often the training tokens are seen."""
+        return sum(self.steps.values()) * self.batch_tokens / max(1, self.train_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +81,52 @@ class Stepped:
     learning_rate: float
     tokens_per_second: float
     grad_norm: float
+    mfu: float
+    """Share of the machine's measured peak that the model's arithmetic reaches; 0 when not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """A validation pass is done."""
+    """A validation pass is done. `train_loss` is the mean of the steps since the last one."""
 
     stage: str
     step: int
     loss: float
     bits_per_byte: float
+    train_loss: float
     best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What the model says now to words it has not seen; `prompt` is the user's, or the start of a text."""
+
+    stage: str
+    step: int
+    prompt: str
+    reply: str
+    chat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """The loss broke away; the run went back to its last good state, with a lower rate."""
+
+    stage: str
+    step: int
+    back_to: int
+    reason: str
+    rate_scale: float
+    """Of the planned learning rate, from here on."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedEarly:
+    """Validation did not improve for as long as `patience` allows."""
+
+    stage: str
+    step: int
+    best_step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +145,23 @@ class Finished:
     seconds: float
     chat: bool
     metrics: dict[str, float] = field(default_factory=dict)
+    best_step: int = 0
+    """The step whose weights were kept, counted over all stages."""
 
 
-TrainEvent = Notice | CorpusRead | Planned | StageStarted | Stepped | Validated | Saved | Finished
+TrainEvent = (
+    Notice
+    | CorpusRead
+    | Planned
+    | StageStarted
+    | Stepped
+    | Validated
+    | Sampled
+    | RolledBack
+    | StoppedEarly
+    | Saved
+    | Finished
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # before torch is loaded: the workers share the cores
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +46,7 @@ Nice to meet you, {name}!
 > {what's my name|what is my name|do you know my name|say my name}?
 You are {name}.
 """
-QUICK = TrainSettings(steps=40, size="nano", context_length=64, micro_batch=4, vocab_size=300, validations=2)
+QUICK = TrainSettings(steps=40, size="nano", context_length=64, batch_tokens=256, vocab_size=300, validations=2)
 
 
 def write_persona(folder: Path) -> Path:

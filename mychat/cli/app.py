@@ -12,6 +12,10 @@ import typer
 import mychat
 from mychat.errors import MychatError
 
+SPINS = "5000"
+"""How long an idle OpenMP thread spins before it sleeps. Unbounded, two busy programs slow each other fiftyfold
+(docs/log.md). Read when torch is loaded."""
+
 
 class _Commands(typer.core.TyperGroup):
     """Ends with one line and the right exit code for everything a user can cause."""
@@ -58,6 +62,7 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     from mychat.cli import chat, evaluate, info, persona, sample, tokenizer, train
 
     for module in (train, chat, sample, evaluate, info, persona, tokenizer):

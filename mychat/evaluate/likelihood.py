@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from mychat.model.batch import Rows, scored_losses
-from mychat.model.gpt import GPT
+from mychat.model.batch import Batch, Rows
 from mychat.tokenizer.bpe import Tokenizer
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\s\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
@@ -59,19 +60,32 @@ class Likelihood:
 
 @torch.no_grad()
 def measure_likelihood(
-    model: GPT, rows: Rows, tokenizer: Tokenizer, device: str, context: torch.autocast, batch: int = 16
+    losses_of: Callable[[Batch], Tensor],
+    rows: Rows,
+    tokenizer: Tokenizer,
+    device: str,
+    context: torch.autocast,
+    *,
+    batch: int = 16,
+    share: tuple[int, int] = (0, 1),
 ) -> Likelihood:
-    """Score all rows once. `context` is the precision to run in; the model is left in its mode."""
-    training = model.training
-    model.eval()
-    losses: list[torch.Tensor] = []
-    targets: list[torch.Tensor] = []
+    """Score all rows once, or share i of n of them. `context` is the precision to run in.
+
+    Every share makes the same number of forward passes: processes that hold a model together stay in step.
+    """
+    passes = -(-len(rows) // batch)
+    mine, shares = share
+    losses: list[Tensor] = []
+    targets: list[Tensor] = []
     with context:
-        for start in range(0, len(rows), batch):
-            one = rows.take(np.arange(start, min(start + batch, len(rows))), device)
-            losses.append(scored_losses(model, one).cpu().double())
-            targets.append(one.targets[one.scored].cpu())
-    model.train(training)
+        for place in range(-(-passes // shares)):
+            start = (place * shares + mine) * batch
+            index = np.arange(start, min(start + batch, len(rows)))
+            one = rows.take(index if len(index) else [0], device)
+            found = losses_of(one)
+            if len(index):
+                losses.append(found.cpu().double())
+                targets.append(one.targets.cpu())
     nats = torch.cat(losses).numpy() if losses else np.zeros(0)
     ids = torch.cat(targets).numpy() if targets else np.zeros(0, np.int64)
     sizes = np.array([len(tokenizer.token_bytes(id_)) for id_ in range(tokenizer.vocab_size)])[ids]

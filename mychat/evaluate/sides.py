@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from mychat.corpus.split import Side
 from mychat.evaluate.accuracy import Answer, persona_accuracy, sit_exams
 from mychat.evaluate.likelihood import measure_likelihood
 from mychat.generate.engine import Engine
-from mychat.model.batch import Rows, pack_rows
+from mychat.model.batch import Rows, pack_rows, scored_losses
 from mychat.model.host import autocast
-from mychat.tokenizer.chat_format import ChatFormat
+from mychat.tokenizer.chat_format import ChatFormat, Rendered
+
+CONVERSATIONS_AT_A_TIME = 10_000
 
 
-def chat_rows(side: Side, chat_format: ChatFormat, context_length: int) -> Rows:
+def chat_rows(side: Side, chat_format: ChatFormat, context_length: int, file: Path | None = None) -> Rows:
     """Pack the conversations of a side; the assistant's words are scored."""
-    rendered = chat_format.render_windows(side.conversations, context_length + 1)
-    return pack_rows(rendered, context_length, chat_format.pad)
+    return _pack(_windows(side, chat_format, context_length, everything=False), chat_format, context_length, file)
 
 
-def all_rows(side: Side, chat_format: ChatFormat, context_length: int) -> Rows:
+def all_rows(side: Side, chat_format: ChatFormat, context_length: int, file: Path | None = None) -> Rows:
     """Pack conversations and texts of a side; every id is scored but in messages that are not."""
-    rendered = chat_format.render_windows(side.conversations, context_length + 1, everything=True)
-    rendered += [chat_format.render_text(text) for text in side.texts]
-    return pack_rows(rendered, context_length, chat_format.pad)
+    windows = _windows(side, chat_format, context_length, everything=True)
+    texts = (chat_format.render_text(text) for text in side.texts)
+    return _pack(itertools.chain(windows, texts), chat_format, context_length, file)
+
+
+def _windows(side: Side, chat_format: ChatFormat, context_length: int, *, everything: bool) -> Iterator[Rendered]:
+    for start in range(0, len(side.conversations), CONVERSATIONS_AT_A_TIME):
+        some = side.conversations[start : start + CONVERSATIONS_AT_A_TIME]
+        yield from chat_format.render_windows(some, context_length + 1, everything=everything)
+
+
+def _pack(rendered: Iterable[Rendered], chat_format: ChatFormat, context_length: int, file: Path | None) -> Rows:
+    vocab_size = chat_format.tokenizer.vocab_size
+    return pack_rows(rendered, context_length, pad=chat_format.pad, vocab_size=vocab_size, file=file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +55,8 @@ def evaluate_side(engine: Engine, side: Side, precision: str, *, chat: bool) -> 
     make_rows = chat_rows if chat else all_rows
     rows = make_rows(side, engine.format, engine.context_length)
     context = autocast(engine.device, precision)
-    metrics = measure_likelihood(engine.model, rows, engine.tokenizer, engine.device, context).metrics()
+    losses_of = partial(scored_losses, engine.model)
+    metrics = measure_likelihood(losses_of, rows, engine.tokenizer, engine.device, context).metrics()
     answers = sit_exams(engine, side.exams)
     if answers:
         metrics |= {"persona_accuracy": persona_accuracy(answers), "exam_questions": float(len(answers))}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from mychat.errors import CheckpointError
 
@@ -57,8 +60,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def recover(path: Path) -> None:
-    """Finish a replacement that was cut between its two renames."""
+    """Finish a replacement that was cut between its two renames, and clear away what a killed writer left."""
     path = path.absolute()
+    for left in path.parent.glob(f".{glob.escape(path.name)}.new-*") if path.name else ():
+        if not psutil.pid_exists(int(left.name.rpartition("-")[2])):
+            shutil.rmtree(left, ignore_errors=True)
     old = _aside(path, "old") if path.name else path
     if old.is_dir() and not path.exists():
         old.rename(path)

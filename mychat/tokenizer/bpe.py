@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,11 @@ FEWEST_TOKENS = 256 + len(MARKERS)
 _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+
+
+_LINE_END = re.compile(r"[\r\n](?=\S)")
+"""Where a text can be cut without changing its encoding: the splitting rule never looks across."""
+_PART_CHARS = 1 << 15
 
 
 def _byte_of_character() -> dict[str, int]:
@@ -64,6 +70,16 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode many texts, in parallel."""
         return [list(encoding.ids) for encoding in self.inner.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def encode_long(self, text: str) -> list[int]:
+        """Encode as `encode` does, cut at line ends and in parallel."""
+        parts, start = [], 0
+        for end in _LINE_END.finditer(text):
+            if end.end() - start >= _PART_CHARS:
+                parts.append(text[start : end.end()])
+                start = end.end()
+        parts.append(text[start:])
+        return [id_ for ids in self.encode_batch(parts) for id_ in ids]
 
     @cached_property
     def _token_bytes(self) -> list[bytes]:

@@ -110,5 +110,5 @@ class ChatFormat:
         """Render plain text as a document of its own; all of it is learnt, its end included."""
         rendered = Rendered()
         rendered.add([self.bos], False)
-        rendered.add([*self.tokenizer.encode(text), self.end], True)
+        rendered.add([*self.tokenizer.encode_long(text), self.end], True)
         return rendered

@@ -1,71 +1,64 @@
-"""Muon on the matrices, AdamW on embeddings and norms.
+"""Muon on the matrices, AdamW on embeddings and norms, as one optimizer.
 
-Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon; Loshchilov & Hutter 2019, arXiv:1711.05101.
+Source: Loshchilov & Hutter 2019, arXiv:1711.05101 (AdamW).
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.optim import AdamW, Muon, Optimizer
+from typing import Any
 
-from mychat.config import TrainSettings
-from mychat.model.gpt import GPT
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim import AdamW, Optimizer
+
+from mychat.train.muon import Muon
+from mychat.train.recipe import Recipe
+from mychat.train.world import World
 
 
 class SplitOptimizer:
     """The two optimizers as one: step, scale the rate, put the state out and in by parameter name."""
 
-    def __init__(self, model: GPT, settings: TrainSettings) -> None:
-        self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-        matrices = [parameter for parameter, name in self.names.items() if is_matrix(name, parameter)]
-        others = [parameter for parameter, name in self.names.items() if not is_matrix(name, parameter)]
-        self.parameters = [*matrices, *others]
-        self.clip_norm = settings.clip_norm
-        embeddings = [parameter for parameter in others if parameter.dim() == 2]
-        norms = [parameter for parameter in others if parameter.dim() != 2]
-        groups = [{"params": embeddings, "weight_decay": settings.weight_decay}, {"params": norms, "weight_decay": 0.0}]
-        self.muon = Muon(matrices, lr=settings.matrix_learning_rate, weight_decay=settings.weight_decay)
-        self.adamw = AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95), fused=True)
-        self.base_rates = [(group, float(group["lr"])) for one in (self.muon, self.adamw) for group in one.param_groups]
+    def __init__(self, network: nn.Module, recipe: Recipe, muon_dtype: torch.dtype, world: World) -> None:
+        named = dict(network.named_parameters())
+        matrices = [parameter for name, parameter in named.items() if is_matrix(name, parameter)]
+        embeddings = [p for name, p in named.items() if p.dim() == 2 and not is_matrix(name, p)]
+        norms = [parameter for parameter in named.values() if parameter.dim() != 2]
+        self.parameters = [*matrices, *embeddings, *norms]
+        decay = recipe.weight_decay
+        groups = [{"params": embeddings, "weight_decay": decay}, {"params": norms, "weight_decay": 0.0}]
+        rate = recipe.matrix_learning_rate
+        self.muon = Muon(matrices, lr=rate, weight_decay=decay, dtype=muon_dtype, world=world)
+        self.adamw = AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.95), fused=True)
+        self.full_rates = [float(group["lr"]) for group in self._groups()]
 
-    def step(self, rate_share: float) -> float:
-        """Clip, update at this share of the full rate, clear; return the gradient norm before clipping."""
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
-        for group, rate in self.base_rates:
+    @property
+    def both(self) -> tuple[Optimizer, Optimizer]:
+        """The two, Muon first."""
+        return self.muon, self.adamw
+
+    def step(self, rate_share: float, clip_norm: float) -> Tensor:
+        """Clip, update at this share of the full rate, clear; return the gradient norm before clipping, ()."""
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, clip_norm)
+        for group, rate in zip(self._groups(), self.full_rates, strict=True):
             group["lr"] = rate * rate_share
-        self.muon.step()  # type: ignore[no-untyped-call]
+        self.muon.step()
         self.adamw.step()
         for parameter in self.parameters:
             parameter.grad = None
-        return float(norm)
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
-    def state_tensors(self) -> dict[str, Tensor]:
-        """Return the whole state, flat: `<parameter>/<entry>`."""
-        return {
-            f"{self.names[parameter]}/{key}": value.detach().clone()
-            for optimizer in self._both()
-            for parameter, state in optimizer.state.items()
-            for key, value in state.items()
-            if isinstance(value, Tensor)
-        }
+    def _groups(self) -> list[dict[str, Any]]:
+        """The groups as they are now: loading a state replaces them."""
+        return [group for one in self.both for group in one.param_groups]
 
-    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Take back what `state_tensors` gave."""
-        owner = {parameter: optimizer for optimizer in self._both() for parameter in _parameters(optimizer)}
-        for parameter, name in self.names.items():
-            for key, value in tensors.items():
-                if key.rpartition("/")[0] == name:
-                    owner[parameter].state[parameter][key.rpartition("/")[2]] = value.to(parameter.device, copy=True)
-
-    def _both(self) -> tuple[Optimizer, Optimizer]:
-        return self.muon, self.adamw
+    def forget(self) -> None:
+        """Start afresh, as if no step had been taken."""
+        for optimizer in self.both:
+            optimizer.state.clear()
 
 
 def is_matrix(name: str, parameter: Tensor) -> bool:
     """Whether Muon updates it: a weight between hidden layers, not the embedding."""
     return parameter.dim() == 2 and "embed_tokens" not in name
-
-
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

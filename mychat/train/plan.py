@@ -1,103 +1,100 @@
-"""From a budget to a plan: model size, vocabulary, steps."""
+"""From a budget to a plan: stages of so many steps, and what is wrong with them."""
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import dataclass
 
-import numpy as np
-import torch
+from mychat.config import ModelConfig, TrainSettings
+from mychat.events import Planned
+from mychat.train.recipe import Recipe
+from mychat.train.setup import Setup
+from mychat.train.stage import Stage, make_stages
 
-from mychat.config import PRESETS, ModelConfig, TrainSettings
-from mychat.evaluate.likelihood import measure_likelihood
-from mychat.model.batch import Rows
-from mychat.model.gpt import GPT
-from mychat.model.host import autocast
-from mychat.tokenizer.bpe import Tokenizer
-from mychat.train.loop import Progress, Run, train_step
-from mychat.train.optimizer import SplitOptimizer
-
-DEFAULT_MINUTES = 5.0
-SIZE_BY_MINUTES = ((1.0, "nano"), (20.0, "micro"), (120.0, "mini"))
-"""The largest size that still sees enough steps on two CPU cores (docs/log.md); `small` beyond."""
-CHARS_PER_MINUTE = 1_200_000
-MOST_CHARS = 40_000_000
-WARM_STEPS, TIMED_STEPS = 3, 6
+VALIDATION_SHARE = 0.04
+"""Of the budget, at most, for all validation passes."""
 FEWEST_STEPS = 10
-
-
-def pick_size(settings: TrainSettings) -> str:
-    """Choose a preset for the budget; `--size` wins."""
-    if settings.size is not None:
-        return settings.size
-    if settings.minutes is None and settings.steps is not None:
-        return "micro"
-    minutes = settings.minutes or DEFAULT_MINUTES
-    return next((size for most, size in SIZE_BY_MINUTES if minutes <= most), "small")
-
-
-def pick_vocab_size(settings: TrainSettings, chars: int) -> int:
-    """Choose the vocabulary: the preset's, less when the corpus is so small that tokens would be rare."""
-    preset = PRESETS[pick_size(settings)]
-    return settings.vocab_size or max(512, min(preset.vocab_size, chars // 100))
-
-
-def chars_to_draw(settings: TrainSettings) -> int:
-    """How many characters of a persona's expansions to draw; a run sees them about once or twice."""
-    if settings.steps is not None:
-        batch = settings.micro_batch * settings.grad_accum_steps
-        length = settings.context_length or PRESETS[pick_size(settings)].context_length
-        wanted = settings.steps * batch * length * 4
-    else:
-        wanted = int((settings.minutes or DEFAULT_MINUTES) * CHARS_PER_MINUTE)
-    return max(200_000, min(MOST_CHARS, wanted))
+SECONDS_PER_EXAM = 0.03
+SECONDS_TO_FINISH = 2.0
+"""The last save, the final evaluation, leaving."""
+MANY_EPOCHS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """What a step and a validation pass take here."""
+class Plan:
+    """What a run will do; once made it is kept, so that the run is a fixed number of steps."""
 
-    step_seconds: float
-    validation_seconds: float
+    recipe: Recipe
+    setup: Setup
+    stages: tuple[Stage, ...]
+    validation_rows: int
+    """Of the validation side, used during the run."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Of all stages together."""
+        return sum(stage.steps for stage in self.stages)
+
+    def described(self, config: ModelConfig, train_tokens: int, device: str, processes: int, ends: float) -> Planned:
+        """Say it. `ends` is when the command should be done, on the monotonic clock; 0 when nothing was timed."""
+        recipe, setup = self.recipe, self.setup
+        return Planned(
+            parameters=config.count_parameters(), n_layer=config.n_layer, n_embd=config.n_embd,
+            vocab_size=config.vocab_size, context_length=config.context_length, train_tokens=train_tokens,
+            batch_tokens=recipe.batch_tokens, steps={stage.name: stage.steps for stage in self.stages},
+            dropout=recipe.dropout, weight_decay=recipe.weight_decay, precision=setup.precision, device=device,
+            compiled=setup.compiled, micro_batch=setup.micro_batch, processes=processes,
+            seconds_per_step=setup.step_seconds, seconds_left=max(0.0, ends - time.monotonic()) if ends else 0.0,
+            peak_flops=setup.peak_flops, warnings=self.warnings,
+        )  # fmt: skip
 
 
-def time_steps(
-    config: ModelConfig,
+def make_plan(
+    recipe: Recipe,
+    setup: Setup,
     settings: TrainSettings,
-    rows: Rows,
-    validation: Rows,
-    tokenizer: Tokenizer,
-    device: str,
-    precision: str,
-) -> Timing:
-    """Take a few real steps on a throw-away model."""
-    model = GPT(config, settings.dropout).to(device)
-    model.init_weights()
-    run = Run(
-        model, SplitOptimizer(model, settings), tokenizer, settings, device, precision, {}, validation, Progress(), {}
-    )
-    batch = settings.micro_batch * settings.grad_accum_steps
-    seconds = []
-    for step in range(WARM_STEPS + TIMED_STEPS):
-        started = time.perf_counter()
-        train_step(run, rows, np.arange(step * batch, (step + 1) * batch) % len(rows), 0.1)
-        _wait(device)
-        seconds.append(time.perf_counter() - started)
-    few = validation.head(settings.micro_batch)
-    started = time.perf_counter()
-    measure_likelihood(model, few, tokenizer, device, autocast(device, precision), settings.micro_batch)
-    a_pass = (time.perf_counter() - started) * len(validation) / max(1, len(few))
-    return Timing(statistics.median(seconds[WARM_STEPS:]), a_pass)
+    config: ModelConfig,
+    *,
+    stage_kind: str,
+    from_parent: bool,
+    train_tokens: int,
+    validation_rows: int,
+    seconds: float,
+) -> Plan:
+    """Fill `seconds` with steps and validation passes; `steps` in the settings wins, and needs no timing."""
+
+    def stages(steps: int) -> list[Stage]:
+        return make_stages(stage_kind, steps, settings, from_parent=from_parent)
+
+    if settings.steps is not None:
+        laid_out = stages(settings.steps)
+    else:
+        passes = len(stages(100)) * settings.validations
+        affordable = VALIDATION_SHARE * seconds / passes
+        if setup.validation_seconds > affordable:
+            validation_rows = max(1, int(validation_rows * affordable / setup.validation_seconds))
+        spent = passes * min(setup.validation_seconds, affordable)
+        laid_out = stages(max(FEWEST_STEPS, int((seconds - spent) / setup.step_seconds)))
+    plan = Plan(recipe, setup, tuple(laid_out), validation_rows)
+    return Plan(recipe, setup, plan.stages, validation_rows, tuple(_warnings(plan, settings, config, train_tokens)))
 
 
-def _wait(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    elif device == "mps":
-        torch.mps.synchronize()
-
-
-def steps_in(seconds: float, timing: Timing, validations: int) -> int:
-    """How many steps fit, with that many validation passes among them."""
-    return max(FEWEST_STEPS, int((seconds - validations * timing.validation_seconds) / timing.step_seconds))
+def _warnings(plan: Plan, settings: TrainSettings, config: ModelConfig, train_tokens: int) -> list[str]:
+    found = []
+    epochs = plan.steps * plan.recipe.batch_tokens / max(1, train_tokens)
+    if settings.steps is None and plan.steps < 10 * FEWEST_STEPS:
+        found.append(
+            f"only {plan.steps} steps fit: it will have learnt little; give it more --minutes or a smaller --size"
+        )
+    if epochs > MANY_EPOCHS:
+        found.append(
+            f"{train_tokens:,} tokens are few: each is seen {epochs:.0f} times and will be learnt by heart; "
+            "add more words, or give it fewer --minutes"
+        )
+    if config.count_parameters() > 20 * train_tokens:
+        found.append(
+            f"{config.count_parameters() / 1e6:.1f} M parameters are many for {train_tokens:,} tokens; "
+            "a smaller --size generalises better"
+        )
+    return found

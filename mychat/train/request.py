@@ -13,6 +13,9 @@ from mychat.corpus.persona import load_toml
 from mychat.errors import ConfigError
 from mychat.model.checkpoint import find_checkpoint
 
+FLAGS = ("minutes", "steps", "size", "seed", "device", "dropout", "weight_decay", "patience")
+"""Settings that have a flag of their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
@@ -25,6 +28,8 @@ class TrainRequest:
     parent: Path | None = None
     resume: bool = False
     force: bool = False
+    plan_only: bool = False
+    tensorboard: bool = False
     started: float = field(default_factory=time.monotonic)
     """When the command began, on the monotonic clock: the budget counts from here."""
 
@@ -32,6 +37,11 @@ class TrainRequest:
     def partial(self) -> Path:
         """Where the run lives until it is finished."""
         return self.out.with_name(self.out.name + ".partial")
+
+    @property
+    def rows_folder(self) -> Path:
+        """Where the training words lie as ids while the run goes on."""
+        return self.out.with_name(self.out.name + ".rows")
 
 
 def make_request(
@@ -41,7 +51,7 @@ def make_request(
     paths = [find_words(source) for source in sources]
     config = options.get("config")
     settings = TrainSettings().updated(load_toml(config) if config else {})
-    settings = settings.updated({name: options.get(name) for name in ("minutes", "steps", "size", "seed", "device")})
+    settings = settings.updated({name: options.get(name) for name in FLAGS})
     name = options.get("out") or paths[0].resolve().stem
     if not Path(name).name or name == "..":
         raise ConfigError(f"--out {name}: is no name for a checkpoint; give it one, as in --out demo")
@@ -53,5 +63,7 @@ def make_request(
         parent=None if parent in (None, "scratch") else find_checkpoint(parent),
         resume=bool(options.get("resume")),
         force=bool(options.get("force")),
+        plan_only=bool(options.get("plan")),
+        tensorboard=bool(options.get("tensorboard")),
         started=started,
     )

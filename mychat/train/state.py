@@ -14,7 +14,12 @@ from mychat.config import TrainSettings
 from mychat.errors import CheckpointError
 from mychat.model.checkpoint import RECORD_FILE, TRAINING_FOLDER, load_tensors, verify_files
 from mychat.train.loop import Progress, Run
+from mychat.train.network import full_weights, load_optimizer_tensors, load_weights, optimizer_tensors
+from mychat.train.plan import Plan
+from mychat.train.recipe import Recipe
+from mychat.train.setup import Setup
 from mychat.train.stage import Stage
+from mychat.train.watch import LossWatch
 
 STATE_FILE = "state.safetensors"
 RUN_FILE = "run.json"
@@ -26,17 +31,18 @@ class SavedRun:
     """What a stopped run left."""
 
     settings: TrainSettings
-    stages: list[Stage]
+    plan: Plan
     progress: Progress
-    precision: str
     tensors: dict[str, Tensor]
     request: Mapping[str, Any]
     """What must be the same to go on: data fingerprint, kind, parent, drawn characters."""
 
     def restore(self, run: Run) -> None:
-        """Put weights, optimizer state and progress into a fresh run."""
-        run.model.load_state_dict(self._under("weights"))
-        run.optimizer.load_state_tensors(self._under("optimizer"))
+        """Put weights, optimizer state and progress into a run; every process must call it."""
+        load_weights(run.network, self._under("weights"))
+        run.optimizer.forget()
+        if state := self._under("optimizer"):
+            load_optimizer_tensors(run.network, run.optimizer, state)
         run.best_weights = self._under("best")
         run.progress = self.progress
 
@@ -48,22 +54,18 @@ class SavedRun:
         }
 
 
-def run_files(run: Run, stages: list[Stage], request: Mapping[str, Any]) -> dict[str, bytes | dict[str, Tensor]]:
-    """Return the files that let the run go on."""
+def run_files(run: Run, plan: Plan, request: Mapping[str, Any]) -> dict[str, bytes | dict[str, Tensor]]:
+    """Return the files that let the run go on, on rank 0; every process must call it."""
+    state = {"weights": full_weights(run.network), "best": run.best_weights}
+    if run.progress.overall:
+        state["optimizer"] = optimizer_tensors(run.network, run.optimizer)
     tensors = {
-        f"{prefix}:{name}": tensor.cpu().contiguous()
-        for prefix, named in (
-            ("weights", run.weights()),
-            ("optimizer", run.optimizer.state_tensors()),
-            ("best", run.best_weights),
-        )
-        for name, tensor in named.items()
+        f"{prefix}:{name}": tensor.contiguous() for prefix, named in state.items() for name, tensor in named.items()
     }
     record = {
         "settings": asdict(run.settings),
-        "stages": [asdict(stage) for stage in stages],
+        "plan": asdict(plan),
         "progress": {key: value for key, value in asdict(run.progress).items() if key != "metrics"},
-        "precision": run.precision,
         "request": dict(request),
     }
     return {
@@ -88,9 +90,10 @@ def load_run(folder: Path, record: Mapping[str, Any]) -> SavedRun:
         metrics = [json.loads(line) for line in (training / METRICS_FILE).read_text("utf-8").splitlines()]
         return SavedRun(
             settings=TrainSettings(**saved["settings"]),
-            stages=[Stage(**stage) for stage in saved["stages"]],
-            progress=Progress(**saved["progress"], metrics=metrics),
-            precision=saved["precision"],
+            plan=_plan(saved["plan"]),
+            progress=Progress(
+                **saved["progress"] | {"watch": LossWatch(**saved["progress"]["watch"])}, metrics=metrics
+            ),
             tensors=load_tensors(training / STATE_FILE),
             request=saved["request"],
         )
@@ -98,3 +101,13 @@ def load_run(folder: Path, record: Mapping[str, Any]) -> SavedRun:
         raise CheckpointError(
             f"{training / RUN_FILE}: not understood ({error}); {RECORD_FILE} says it is another version's"
         ) from None
+
+
+def _plan(saved: Mapping[str, Any]) -> Plan:
+    return Plan(
+        recipe=Recipe(**saved["recipe"]),
+        setup=Setup(**saved["setup"]),
+        stages=tuple(Stage(**stage) for stage in saved["stages"]),
+        validation_rows=saved["validation_rows"],
+        warnings=tuple(saved["warnings"]),
+    )

@@ -77,8 +77,8 @@ def render(*ids: int) -> Rendered:
 def test_packed_conversations_do_not_see_each_other() -> None:
     model = fresh().eval()
     first, second = render(1, 2, 3, 4), render(1, 9, 8, 7, 6)
-    together = pack_rows([first, second], 16, pad=0)
-    alone = [pack_rows([one], 16, pad=0) for one in (second, first)]  # the longest comes first
+    together = pack_rows([first, second], 16, pad=0, vocab_size=300)
+    alone = [pack_rows([one], 16, pad=0, vocab_size=300) for one in (second, first)]  # the longest comes first
     assert len(together) == 1
     losses = scored_losses(model, together.take([0], "cpu"))
     apart = torch.cat([scored_losses(model, rows.take([0], "cpu")) for rows in alone])
@@ -88,7 +88,7 @@ def test_packed_conversations_do_not_see_each_other() -> None:
 
 def test_packing_loses_no_scored_id() -> None:
     rendered = [render(*range(1, 2 + n)) for n in (1, 3, 60, 17, 16, 33, 2)]
-    rows = pack_rows(rendered, 16, pad=0)
+    rows = pack_rows(rendered, 16, pad=0, vocab_size=300)
     assert int(rows.scored.sum()) == sum(sum(one.loss_mask) for one in rendered)
     assert len(rows) <= 11
 

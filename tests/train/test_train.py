@@ -37,6 +37,12 @@ def same(left: Path, right: Path) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def logged(folder: Path) -> list[dict[str, object]]:
+    """The log, but for the speed."""
+    entries = [json.loads(line) for line in (folder / "training" / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in entry.items() if key != "tokens_per_second"} for entry in entries]
+
+
 def request(
     words: Path, out: Path, settings: TrainSettings = QUICK, kind: str = "train", **more: object
 ) -> TrainRequest:
@@ -92,8 +98,7 @@ def test_interrupted_and_resumed_ends_bit_identical(persona_folder: Path, tmp_pa
     assert same(tmp_path / "whole", tmp_path / "cut")
     metrics = [json.loads((tmp_path / n / "mychat.json").read_text())["metrics"] for n in ("whole", "cut")]
     assert metrics[0] == metrics[1]
-    logs = [(tmp_path / n / "training" / "metrics.jsonl").read_text() for n in ("whole", "cut")]
-    assert logs[0] == logs[1]
+    assert logged(tmp_path / "whole") == logged(tmp_path / "cut")
 
 
 def test_a_killed_run_goes_on_from_its_last_save(persona_folder: Path, tmp_path: Path) -> None:
@@ -110,7 +115,7 @@ def test_a_killed_run_goes_on_from_its_last_save(persona_folder: Path, tmp_path:
 
 def test_ctrl_c_in_the_real_command_saves_and_says_how_to_go_on(persona_folder: Path, tmp_path: Path) -> None:
     config = tmp_path / "quick.toml"
-    config.write_text("context_length = 64\nmicro_batch = 4\nvocab_size = 300\nvalidations = 2\n")
+    config.write_text("context_length = 64\nbatch_tokens = 256\nvocab_size = 300\nvalidations = 2\n")
     command = [sys.executable, "-m", "mychat", "train", str(persona_folder), "--out", str(tmp_path / "out")]
     command += ["--size", "nano", "--steps", "400", "--config", str(config)]
     process = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -165,6 +165,56 @@ TrainEvent = (
 
 
 @dataclass(frozen=True, slots=True)
+class TrialStarted:
+    """A search begins a run; `settings` are those it tries, empty while mychat's own rules choose them."""
+
+    number: int
+    own_rules: bool
+    settings: dict[str, float | int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialValidated:
+    """A run of a search is at `share` of its steps."""
+
+    number: int
+    share: float
+    bits_per_byte: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrialEnded:
+    """A run of a search is over. `pruned`: given up, for it was worse than the others at its last validation."""
+
+    number: int
+    own_rules: bool
+    settings: dict[str, float | int | str]
+    bits_per_byte: float | None
+    """Of its best validation pass; None when it came to none."""
+    pruned: bool
+    best: bool
+    """Of all until now."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A search is over; `path` holds the best settings. Both figures are validation bits per byte."""
+
+    path: str
+    settings: dict[str, float | int | str]
+    best: float
+    own_rules: float
+    trials: int
+    pruned: int
+    minutes: float
+    """Of the run that comes next: as long as a trial, or as long as a run is by default."""
+
+
+TuneEvent = Notice | TrialStarted | TrialValidated | TrialEnded | Tuned
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyDelta:
     """Text that a reply grew by."""
 

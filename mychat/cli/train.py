@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -49,8 +50,17 @@ def _run(kind: str, sources: list[str], parent: str | None, options: dict[str, A
     from mychat.train.request import make_request
 
     request = make_request(kind, sources, parent, options, STARTED)
+    events = run(request)
+    if int(os.environ.get("RANK", "0")):  # of several processes, the first draws
+        for _ in events:
+            pass
+        return
     terminal = Terminal()
-    finished = draw_training(terminal, run(request), as_json=options["json"])
+    if request.tensorboard:
+        from mychat.train.tensorboard import logged
+
+        events = logged(events, request.out.name)
+    finished = draw_training(terminal, events, as_json=options["json"])
     if finished is not None and not options["json"]:
         report_training(terminal, finished, options["out"] or request.out.name)
 

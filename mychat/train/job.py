@@ -119,8 +119,10 @@ class Job:
         """Render the words, set the network up, and make the plan, or take the saved one."""
         train, validation = self._rows()
         setup = self.saved.plan.setup if self.saved else self._first_setup(recipe)
-        gpt = GPT(self.config, recipe.dropout).to(self.device)
+        gpt = GPT(self.config, recipe.dropout)
         self._draw_weights(gpt)
+        if not setup.sharded:  # else each part goes to the device on its own
+            gpt.to(self.device)
         network = spread(ScoredGPT(gpt), self.world, self.device, sharded=setup.sharded)
         muon_dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
         optimizer = SplitOptimizer(network, recipe, muon_dtype, self.world)
@@ -225,10 +227,10 @@ class Job:
 
     def save(self) -> None:
         """Save the run so that it can go on; the folder opens as a checkpoint with the best weights so far."""
-        files = run_files(self.run, self.plan, self.identity)  # every process has a part in it
+        run = self.run
+        files = run_files(run, self.plan, self.identity)  # every process has a part in these two
+        weights = run.best_weights if run.progress.best_step else full_weights(run.network)
         if self.world.is_main:
-            run = self.run
-            weights = run.best_weights if run.progress.best_step else full_weights(run.network)
             checkpoint = self._checkpoint(weights, {"finished": False})
             checkpoint.training = files
             save_checkpoint(self.request.partial, checkpoint, dtype=torch.float32)

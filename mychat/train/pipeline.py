@@ -37,7 +37,7 @@ def train(request: TrainRequest) -> Iterator[TrainEvent]:
             job.forget()
             return
         with InterruptWish() as interrupt:
-            yield from _run_stages(job, interrupt)
+            yield from run_stages(job, interrupt)
         job.save()  # so that nothing is lost when the end is cut short
         if world.is_main:
             yield job.finish()
@@ -63,7 +63,7 @@ def _is_finished(request: TrainRequest) -> bool:
     return False
 
 
-def _run_stages(job: Job, interrupt: InterruptWish) -> Iterator[TrainEvent]:
+def run_stages(job: Job, interrupt: InterruptWish) -> Iterator[TrainEvent]:
     """Run what is left of the stages, going back when the loss breaks away. Raises: Interrupted, TrainingError."""
     if job.saved is None:
         job.save()  # from here on there is always something to go back to, and the plan is kept

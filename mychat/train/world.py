@@ -60,9 +60,9 @@ class World:
         """Put the equal shares (n, ...) of all processes end to end: (size * n, ...)."""
         if self.size == 1:
             return share
-        whole = share.new_empty(self.size * share.shape[0], *share.shape[1:])
-        dist.all_gather_into_tensor(whole, share.contiguous())
-        return whole
+        shares = [torch.empty_like(share) for _ in range(self.size)]
+        dist.all_gather(shares, share.contiguous())
+        return torch.cat(shares)
 
 
 @contextmanager

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 RATES = ("matrix_learning_rate", "learning_rate")
 RATE = "rate"
-"""A draw: a factor on both rates. Schedule, batch and size move them together; two searches would cost twice as much."""
+"""A draw: a factor on both rates. Batch, size and schedule move them together, and few trials settle few questions."""
 RATE_FACTOR = 3.0
 LEAST_VOCABULARY, VOCABULARY_STEP = 512, 64
 MOST_DROPOUT = 0.3
+"""As often as not a draw is below 0, which stands for none: a value hardly drawn otherwise, and often the best."""
 LEAST_DECAY, MOST_DECAY = 0.002, 0.2
 
 Settings = dict[str, float | int | str]
@@ -37,7 +38,7 @@ def make_ranges(recipe: Recipe, given: TrainSettings) -> dict[str, BaseDistribut
     if any(getattr(given, name) is None for name in RATES):
         ranges[RATE] = FloatDistribution(1 / RATE_FACTOR, RATE_FACTOR, log=True)
     if given.dropout is None:
-        ranges["dropout"] = FloatDistribution(0.0, max(MOST_DROPOUT, recipe.dropout))
+        ranges["dropout"] = FloatDistribution(-MOST_DROPOUT, max(MOST_DROPOUT, recipe.dropout))
     if given.weight_decay is None:
         ranges["weight_decay"] = FloatDistribution(LEAST_DECAY, MOST_DECAY, log=True)
     return ranges
@@ -67,7 +68,7 @@ def drawn_settings(draw: Mapping[str, Any], recipe: Recipe, given: TrainSettings
             free = [rate for rate in RATES if getattr(given, rate) is None]
             settings |= {rate: _short(getattr(recipe, rate) * value) for rate in free}
         elif name == "dropout":
-            settings[name] = round(value, 2)
+            settings[name] = max(0.0, round(value, 2))
         else:
             settings[name] = _short(value) if isinstance(value, float) else value
     return settings

@@ -41,7 +41,7 @@ from mychat.train.job import Job
 from mychat.train.pipeline import run_stages
 from mychat.train.recipe import DEFAULT_MINUTES
 from mychat.train.request import TrainRequest
-from mychat.train.space import Settings, own_settings
+from mychat.train.space import Settings
 from mychat.train.study import Study, open_study
 from mychat.train.world import World
 
@@ -153,7 +153,8 @@ class _Search:
     def run(self) -> Iterator[TuneEvent]:
         """Try one after another until the budget or their number is used up."""
         if self.study.ended:
-            yield Notice(f"going on with {self.request.study_file}: {self.study.ended} trial(s) so far, and their length")
+            ended = f"{self.study.ended} trial(s) so far, more of the same length"
+            yield Notice(f"going on with {self.request.study_file}: {ended}")
         if self.study.recipe is None:
             yield from self._own_rules()
         while (self.request.trials or math.inf) > self.study.ended and self._time_for_one():
@@ -172,11 +173,12 @@ class _Search:
     def _own_rules(self) -> Iterator[TuneEvent]:
         yield TrialStarted(0, own_rules=True, settings={})
         run = _Run(self.request, 0, self.settings)
-        for event in self._events(run):
-            if isinstance(event, Planned):
-                yield from (Notice(f"a trial: {warning}") for warning in event.warnings)
-            elif isinstance(event, Validated):
-                yield TrialValidated(0, run.share, event.bits_per_byte)
+        with closing(self._events(run)) as events:
+            for event in events:
+                if isinstance(event, Planned):
+                    yield from (Notice(f"a trial: {warning}") for warning in event.warnings)
+                elif isinstance(event, Validated):
+                    yield TrialValidated(0, run.share, event.bits_per_byte)
         if run.best is None:
             raise TrainingError("mychat's own rules came to no validation loss that is a number; look at the words")
         result = self.study.add_own(run.job.plan.recipe, run.best, run.passes, run.seconds)
@@ -193,6 +195,8 @@ class _Search:
                         yield TrialValidated(trial.number, run.share, event.bits_per_byte)
                         if pruned := run.falls_behind(trial):
                             break
+            if pruned and run.interrupted:
+                raise Interrupted
         except Interrupted:
             raise
         except TrainingError as error:  # too large for the memory, or too fast to learn anything
@@ -207,6 +211,8 @@ class _Search:
         torch.set_num_threads(self.threads)  # calibration starts out from what it finds
         try:
             yield from run.events()
+            if run.interrupted:
+                raise Interrupted
         finally:
             torch.compiler.reset()  # else compiled code is kept, and after eight networks no longer made
             shutil.rmtree(self.request.trials_folder, ignore_errors=True)
@@ -244,7 +250,7 @@ class _Search:
 
 
 class _Run:
-    """One trial: a run of the pipeline up to its last validation pass."""
+    """One trial: a run of the pipeline, without what comes after the last step."""
 
     def __init__(self, request: TuneRequest, number: int, settings: TrainSettings) -> None:
         out = request.trials_folder / f"trial-{number}"
@@ -254,22 +260,25 @@ class _Run:
         """Bits per byte of the weights that the run would keep."""
         self.passes: dict[int, float] = {}
         """Bits per byte of the passes of the last stage, from 1."""
-        self.seconds = 0.0
+        self.interrupt = InterruptWish()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.job.request.started
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C came, though the run ended before it could stop for it."""
+        return self.interrupt.wished
 
     def events(self) -> Iterator[TrainEvent]:
-        job, started = self.job, self.job.request.started
-        yield from job.prepare()
+        yield from self.job.prepare()
         self._validate_on_the_same_words()
-        try:
-            with InterruptWish() as interrupt, closing(run_stages(job, interrupt)) as events:  # type: ignore[type-var]
-                for event in events:
-                    if isinstance(event, Validated):
-                        self._take_in(event)
-                    yield event
-                    if self.share == 1.0:
-                        return
-        finally:
-            self.seconds = time.monotonic() - started
+        with self.interrupt:
+            for event in run_stages(self.job, self.interrupt):
+                if isinstance(event, Validated):
+                    self._take_in(event)
+                yield event
 
     def _validate_on_the_same_words(self) -> None:
         """The plan takes as many rows as it has time for; a row holds more or less text, as the vocabulary is."""

@@ -2,9 +2,9 @@
 
 Usage: python bench/shakespeare.py tinyshakespeare.txt SECONDS [SECONDS ...] [setting=value ...]
 
-Trains on the first 90%. Start-up, calibration and evaluation are not counted: the budget given to mychat is
-lengthened by what they took. nanoGPT publishes 2.712 bits per character for its CPU recipe (1.88 nats) and 2.12
-for three minutes on an A100 (1.4697 nats).
+Trains on the first 90%. Start-up, calibration and evaluation are not counted.
+nanoGPT publishes 2.712 bits per character for its CPU recipe (1.88 nats) and
+2.12 for three minutes on an A100 (1.4697 nats).
 """
 
 from __future__ import annotations
@@ -38,15 +38,17 @@ def main(*arguments: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             settings = TrainSettings().updated(given)
             if settings.steps is None:
-                settings = replace(settings, steps=_steps_in(text, Path(folder) / "plan", seconds, settings))
+                settings = replace(settings, minutes=seconds / 60)  # decides the recipe; steps decide the length
+                settings = replace(settings, steps=_steps_in(text, Path(folder) / "plan", settings))
             _run(text, Path(folder) / "out", settings)
 
 
-def _steps_in(text: Path, out: Path, seconds: float, settings: TrainSettings) -> int:
+def _steps_in(text: Path, out: Path, settings: TrainSettings) -> int:
     """Let the dial plan for a budget as long as the training, and count the steps that the training alone takes."""
-    request = TrainRequest("train", [text], out, replace(settings, minutes=seconds / 60), plan_only=True)
-    plan = next(event for event in train(replace(request, started=time.monotonic())) if isinstance(event, Planned))
-    return int(seconds / plan.seconds_per_step)
+    request = TrainRequest("train", [text], out, settings, plan_only=True, started=time.monotonic())
+    plan = next(event for event in train(request) if isinstance(event, Planned))
+    assert settings.minutes is not None
+    return int(60 * settings.minutes / plan.seconds_per_step)
 
 
 def _run(text: Path, out: Path, settings: TrainSettings) -> None:

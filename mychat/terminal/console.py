@@ -18,6 +18,9 @@ _THEME = Theme(
         "muted": "dim",
         "good": "green",
         "error": "bold red",
+        "warn": "yellow",
+        "curve.training": "cyan",
+        "curve.validation": "bold magenta",
     }
 )
 

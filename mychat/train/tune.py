@@ -103,9 +103,12 @@ def make_tune_request(source: str, options: Mapping[str, Any], started: float) -
         trial_minutes = whole if trials else min(minutes / 3, max(SHORTEST_MINUTES, min(DEFAULT_MINUTES, whole)))
     if not 0 < trial_minutes <= minutes:
         raise ConfigError(f"trial_minutes {trial_minutes:g} must be above 0, and within the {minutes:g} of --minutes")
+    out = Path(options.get("out") or f"{path.resolve().stem}-tuned.toml")
+    if not out.name or out.is_dir():
+        raise ConfigError(f"--out {out}: is a folder; give the file a name, as in --out my.toml")
     return TuneRequest(
         sources=[path],
-        out=Path(options.get("out") or f"{path.resolve().stem}-tuned.toml"),
+        out=out,
         minutes=minutes,
         settings=replace(settings, minutes=trial_minutes),
         trials=trials,
@@ -125,7 +128,12 @@ def tune(request: TuneRequest) -> Iterator[TuneEvent]:
     keep_heap()
     search = _Search(request, open_study(request.study_file, fingerprint, request.settings))
     try:
-        yield from search.run()
+        with closing(search.run()) as events:
+            for event in events:
+                with InterruptWish() as interrupt:  # Ctrl-C while the event is being drawn
+                    yield event
+                if interrupt.wished:
+                    raise Interrupted
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted(search.describe_stop()) from None
     finally:
@@ -150,7 +158,7 @@ class _Search:
         self.settings = study.settings
         self.threads = torch.get_num_threads()
 
-    def run(self) -> Iterator[TuneEvent]:
+    def run(self) -> Generator[TuneEvent]:
         """Try one after another until the budget or their number is used up."""
         if self.study.ended:
             ended = f"{self.study.ended} trial(s) so far, more of the same length"
@@ -172,7 +180,7 @@ class _Search:
 
     def _own_rules(self) -> Iterator[TuneEvent]:
         yield TrialStarted(0, own_rules=True, settings={})
-        run = _Run(self.request, 0, self.settings)
+        run = TrialRun(self.request, 0, self.settings)
         with closing(self._events(run)) as events:
             for event in events:
                 if isinstance(event, Planned):
@@ -187,7 +195,7 @@ class _Search:
     def _trial(self) -> Iterator[TuneEvent]:
         trial, settings = self.study.ask()
         yield TrialStarted(trial.number, own_rules=False, settings=settings)
-        run, pruned = _Run(self.request, trial.number, self.settings.updated(settings)), False
+        run, pruned = TrialRun(self.request, trial.number, self.settings.updated(settings)), False
         try:
             with closing(self._events(run)) as events:
                 for event in events:
@@ -206,14 +214,14 @@ class _Search:
         self.study.tell(trial, value, run.seconds)
         yield self._ended(trial.number, settings, run.best, run.seconds, pruned=value is None)
 
-    def _events(self, run: _Run) -> Generator[TrainEvent]:
+    def _events(self, run: TrialRun) -> Generator[TrainEvent]:
         """Run, and leave nothing behind that the next run would notice."""
-        torch.set_num_threads(self.threads)  # calibration starts out from what it finds
         try:
             yield from run.events()
             if run.interrupted:
                 raise Interrupted
         finally:
+            torch.set_num_threads(self.threads)  # calibration starts out from what it finds
             torch.compiler.reset()  # else compiled code is kept, and after eight networks no longer made
             shutil.rmtree(self.request.trials_folder, ignore_errors=True)
 
@@ -249,7 +257,7 @@ class _Search:
         )
 
 
-class _Run:
+class TrialRun:
     """One trial: a run of the pipeline, without what comes after the last step."""
 
     def __init__(self, request: TuneRequest, number: int, settings: TrainSettings) -> None:
@@ -264,6 +272,7 @@ class _Run:
 
     @property
     def seconds(self) -> float:
+        """Since it began."""
         return time.monotonic() - self.job.request.started
 
     @property
@@ -272,6 +281,7 @@ class _Run:
         return self.interrupt.wished
 
     def events(self) -> Iterator[TrainEvent]:
+        """Run, yielding what happens. Raises: Interrupted, TrainingError."""
         yield from self.job.prepare()
         self._validate_on_the_same_words()
         with self.interrupt:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from mychat.corpus.compose import draw_conversations
 from mychat.corpus.holdout import Exam, Holder, exam_conversation, line_key, rank, without_held_out, write_exams
 from mychat.corpus.messages import Conversation, Message, Role
+from mychat.corpus.texts import Text, name_of
 from mychat.corpus.words import Words
 from mychat.errors import CorpusError
 
@@ -35,7 +36,8 @@ class Side:
     """What one side of the split holds."""
 
     conversations: list[Conversation] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
+    """Those of a file too large to hold are in training only."""
     exams: list[Exam] = field(default_factory=list)
 
 
@@ -173,17 +175,19 @@ def _group_duplicates(conversations: Sequence[Conversation]) -> list[list[Conver
 # --- texts: by document when there are many, else the end of the text
 
 
-def _split_texts(texts: Sequence[str], train: Side, validation: Side, test: Side, seed: int, *, required: bool) -> None:
+def _split_texts(
+    texts: Sequence[Text], train: Side, validation: Side, test: Side, seed: int, *, required: bool
+) -> None:
     if not texts:
         return
     many = len(texts) >= MANY_TEXTS
     total = sum(map(len, texts))
     most = min(SIDE_MOST_CHARS, int(SIDE_SHARE * total))
     if many:
-        whole = sorted(dict.fromkeys(texts), key=lambda text: rank(text, seed))
+        whole = sorted(dict.fromkeys(texts), key=lambda text: rank(name_of(text), seed))
     else:
         finest = max(FEWEST_BLOCK_CHARS, min(MOST_BLOCK_CHARS, most))
-        whole = [block for text in texts for block in _blocks(text + "\n\n", finest)]
+        whole = [block for text in texts for block in _blocks(str(text) + "\n\n", finest)]
     most_texts = (
         len(whole) // 10 if many else len(whole)
     )  # one large document must not make room for all the small ones
@@ -192,7 +196,7 @@ def _split_texts(texts: Sequence[str], train: Side, validation: Side, test: Side
         place = len(whole) - 1
         while len(whole) > 1 and place >= 0 and room > 0 and len(side.texts) < most_texts:
             if len(whole[place]) / 2 <= room:
-                side.texts.insert(0, whole.pop(place))
+                side.texts.insert(0, str(whole.pop(place)))
                 room -= len(side.texts[0])
             elif not many:
                 break  # the end of a text stays in one piece
@@ -204,7 +208,7 @@ def _split_texts(texts: Sequence[str], train: Side, validation: Side, test: Side
     train.texts = whole
     if not many:
         for side in (train, validation, test):
-            side.texts = ["".join(side.texts)] if side.texts else []
+            side.texts = ["".join(map(str, side.texts))] if side.texts else []
 
 
 def _blocks(text: str, most_chars: int = MOST_BLOCK_CHARS) -> list[str]:
@@ -246,7 +250,8 @@ def _known_keys(train: Side, drawn: int) -> set[Key]:
 
 def _remove_overlap(train: Side, validation: Side, test: Side, drawn: int) -> Overlap:
     known = _known_keys(train, drawn)
-    known_blocks = {line_key(block) for text in train.texts for block in _blocks(text)}
+    held_out = {key for side in (validation, test) for key in _block_keys(side)}
+    known_blocks = {key for key in _block_keys(train) if key in held_out}  # all of training's may be too many
     candidates = dropped = 0
     for side in (validation, test):
         before = len(side.exams)
@@ -260,9 +265,7 @@ def _remove_overlap(train: Side, validation: Side, test: Side, drawn: int) -> Ov
         for conversation in side.conversations
         for index, keys in _keys(conversation)
         if conversation.messages[index].scored
-    ) + sum(
-        line_key(block) in known_blocks for side in (validation, test) for text in side.texts for block in _blocks(text)
-    )
+    ) + sum(key in known_blocks for side in (validation, test) for key in _block_keys(side))
     return Overlap(candidates, dropped, remaining)
 
 
@@ -284,11 +287,16 @@ def _unscore(side: Side, known: set[Key]) -> tuple[int, int]:
     return seen, unscored
 
 
+def _block_keys(side: Side) -> Iterator[str]:
+    return (line_key(block) for text in side.texts for block in _blocks(str(text)))
+
+
 def _drop_blocks(side: Side, known: set[str]) -> tuple[int, int]:
     """Drop paragraphs that training holds too."""
-    texts, seen, dropped = [], 0, 0
+    texts: list[Text] = []
+    seen = dropped = 0
     for text in side.texts:
-        blocks = _blocks(text)
+        blocks = _blocks(str(text))
         kept = [block for block in blocks if line_key(block) not in known]
         seen, dropped = seen + len(blocks), dropped + len(blocks) - len(kept)
         texts += ["".join(kept)] if kept else []

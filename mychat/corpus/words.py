@@ -11,6 +11,7 @@ from mychat.corpus.cleaning import read_text
 from mychat.corpus.jsonl import iter_jsonl
 from mychat.corpus.messages import Conversation
 from mychat.corpus.persona import PERSONA_FILE, Persona, load_persona
+from mychat.corpus.texts import HELD_BYTES, Text, iter_stretches
 from mychat.errors import CorpusError
 
 SUFFIXES = (".chat", ".jsonl", ".txt")
@@ -23,7 +24,7 @@ class Words:
     persona: Persona
     dialogues: list[Dialogue] = field(default_factory=list)
     conversations: list[Conversation] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     skipped: int = 0
     """Conversations in which nobody answers."""
@@ -37,9 +38,10 @@ class Words:
         """SHA-256 over the names and bytes of the files."""
         digest = hashlib.sha256()
         for path in self.files:
-            data = path.read_bytes()
-            digest.update(f"{path.name}\0{len(data)}\0".encode())
-            digest.update(data)
+            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                while data := file.read(HELD_BYTES):
+                    digest.update(data)
         return digest.hexdigest()
 
 
@@ -97,6 +99,8 @@ def _read_file(path: Path, words: Words) -> None:
                 words.conversations.append(item)
             else:
                 words.skipped += 1
+    elif path.suffix == ".txt" and path.is_file() and path.stat().st_size > HELD_BYTES:
+        words.texts += iter_stretches(path)
     elif path.suffix == ".txt":
         text = read_text(path).strip("\n")
         words.texts += [text] if text.strip() else []

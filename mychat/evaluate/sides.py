@@ -27,7 +27,7 @@ def chat_rows(side: Side, chat_format: ChatFormat, context_length: int, file: Pa
 def all_rows(side: Side, chat_format: ChatFormat, context_length: int, file: Path | None = None) -> Rows:
     """Pack conversations and texts of a side; every id is scored but in messages that are not."""
     windows = _windows(side, chat_format, context_length, everything=True)
-    texts = (chat_format.render_text(text) for text in side.texts)
+    texts = (chat_format.render_text(str(text)) for text in side.texts)
     return _pack(itertools.chain(windows, texts), chat_format, context_length, file)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mychat.config import SAMPLING_NAMES
 from mychat.corpus.compose import draw_conversations
+from mychat.corpus.texts import sample_texts
 from mychat.corpus.words import load_words
 from mychat.errors import CorpusError
 from mychat.tokenizer.bpe import TOKENIZER_FILE, Tokenizer, train_tokenizer
@@ -37,7 +38,8 @@ def train_files(paths: list[Path], vocab_size: int, out: Path, *, replace: bool 
     words = load_words(paths, SAMPLING_NAMES)
     conversations = draw_conversations(words.dialogues, words.persona, DRAWN_CHARS, 0) if words.dialogues else []
     conversations += words.conversations
-    texts = [message.content for conversation in conversations for message in conversation.messages] + words.texts
+    said = [message.content for conversation in conversations for message in conversation.messages]
+    texts = said + list(sample_texts(words.texts))
     tokenizer = train_tokenizer(texts, vocab_size)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mychat.config import SAMPLING_NAMES, ModelConfig, SamplingOptions
 from mychat.corpus.split import Split, split_words
+from mychat.corpus.texts import sample_texts
 from mychat.corpus.words import Words, load_words
 from mychat.errors import CheckpointError, ConfigError, CorpusError
 from mychat.evaluate.sides import all_rows, chat_rows, evaluate_side
@@ -76,10 +77,13 @@ class Job:
         self.identity = self._identity()
         self.split = split_words(self.words, int(self.identity["train_chars"]), self.settings.seed)
         yield self._corpus_read()
-        texts = self._train_texts()
-        chars = sum(map(len, texts))
+        side = self.split.train
+        said = [message.content for conversation in side.conversations for message in conversation.messages]
+        chars = sum(map(len, said)) + sum(map(len, side.texts))
         recipe = self.saved.plan.recipe if self.saved else choose_recipe(self.settings, chars)
-        self.tokenizer = before.tokenizer if before else train_tokenizer(texts, recipe.vocab_size)
+        self.tokenizer = (
+            before.tokenizer if before else train_tokenizer([*said, *sample_texts(side.texts)], recipe.vocab_size)
+        )
         self.config = before.config if before else recipe.shape(self.tokenizer.vocab_size)
         self._prepare_run(replace(recipe, context_length=self.config.context_length))
         ends = time.monotonic() + self._seconds_left() if self.settings.steps is None and not self.saved else 0.0
@@ -102,11 +106,6 @@ class Job:
                     )
             return dict(self.saved.request)
         return identity | {"train_chars": chars_to_draw(self.settings)}
-
-    def _train_texts(self) -> list[str]:
-        side = self.split.train
-        said = [message.content for conversation in side.conversations for message in conversation.messages]
-        return said + side.texts
 
     def _corpus_read(self) -> CorpusRead:
         overlap = self.split.overlap

@@ -39,5 +39,5 @@ def choose_probe(validation: Side, *, chat: bool) -> Probe:
         asked += [one.messages[: 1 + (one.system is not None)] for one in validation.conversations]
         shortest = min(asked, key=lambda messages: (len(messages), -len(messages[-1].content) % 40))
         return Probe(tuple(shortest), shortest[-1].content)
-    text = validation.texts[0] if validation.texts else "Once upon a time"
+    text = str(validation.texts[0]) if validation.texts else "Once upon a time"
     return Probe((), text[:OPENING_CHARS].rsplit(" ", 1)[0])

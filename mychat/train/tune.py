@@ -319,7 +319,7 @@ def thin_out(side: Side, chars: float) -> Side:
     """Keep about so many characters: every n-th conversation, the first n-th of each text. No exams."""
     total = sum(len(message.content) for one in side.conversations for message in one.messages)
     n = max(1, math.ceil((total + sum(map(len, side.texts))) / chars))
-    return Side(side.conversations[::n], [text[: math.ceil(len(text) / n)] for text in side.texts])
+    return Side(side.conversations[::n], [str(text)[: math.ceil(len(text) / n)] for text in side.texts])
 
 
 def render_best(study: Study) -> str:

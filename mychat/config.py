@@ -165,7 +165,7 @@ class TrainSettings:
     final_rate_share: float = 0.02
     clip_norm: float = 1.0
     validations: int = 8
-    """Validation passes a stage."""
+    """Validation passes of a run, about; each stage ends with one."""
     patience: int = 0
     """Stop after so many validation passes without a better one; 0 never stops early."""
     save_every_seconds: float = 60.0

@@ -80,7 +80,10 @@ class Job:
         side = self.split.train
         said = [message.content for conversation in side.conversations for message in conversation.messages]
         chars = sum(map(len, said)) + sum(map(len, side.texts))
-        recipe = self.saved.plan.recipe if self.saved else choose_recipe(self.settings, chars)
+        self.precision = self.world.agree(pick_precision(self.settings.precision, self.device))
+        self.peak_flops = self.world.agree(matmul_flops(self.device, self.precision, 1024))
+        peak = self.peak_flops * self.world.size
+        recipe = self.saved.plan.recipe if self.saved else choose_recipe(self.settings, chars, peak)
         self.tokenizer = (
             before.tokenizer if before else train_tokenizer([*said, *sample_texts(side.texts)], recipe.vocab_size)
         )
@@ -117,6 +120,7 @@ class Job:
     def _prepare_run(self, recipe: Recipe) -> None:
         """Render the words, set the network up, and make the plan, or take the saved one."""
         train, validation = self._rows()
+        self.probe = choose_probe(self.split.validation, chat=self.chat)
         setup = self.saved.plan.setup if self.saved else self._first_setup(recipe)
         gpt = GPT(self.config, recipe.dropout)
         self._draw_weights(gpt)
@@ -142,7 +146,6 @@ class Job:
             self.saved.restore(self.run)
         else:
             self.run.best_weights = full_weights(network)
-        self.probe = choose_probe(self.split.validation, chat=self.chat)
 
     def _rows(self) -> tuple[dict[str, Rows], Rows]:
         """Render both sides; the training side goes to files, which rank 0 writes and all map."""
@@ -162,17 +165,16 @@ class Job:
     def _first_setup(self, recipe: Recipe) -> Setup:
         """Set out from what the machine is best at; calibration goes on from there."""
         settings, world = self.settings, self.world
-        precision = world.agree(pick_precision(settings.precision, self.device))
         rows = self._rows_a_process(recipe)
         sharded = world.size > 1 and world.agree(
             settings.sharding == "fsdp" or (settings.sharding == "auto" and needs_sharding(self.config, self.device))
         )
         return Setup(
-            precision=precision,
+            precision=self.precision,
             threads=settings.threads,
             micro_batch=min(settings.micro_batch or rows, rows),
             sharded=sharded,
-            peak_flops=world.agree(matmul_flops(self.device, precision, 1024)),
+            peak_flops=self.peak_flops,
         )
 
     def _rows_a_process(self, recipe: Recipe) -> int:
@@ -199,6 +201,9 @@ class Job:
         if self.settings.steps is None:
             seconds = self.world.agree(self._seconds_left())
             run.setup = calibrate(run, seconds)
+            started = time.monotonic()
+            self.sample(Validated("", 0, 0.0, 0.0, 0.0, best=False))
+            run.setup = replace(run.setup, sample_seconds=self.world.agree(time.monotonic() - started))
             seconds = self.world.agree(self._seconds_left())
         elif self.settings.compile == "on":
             run.setup = calibrate(run, seconds)

@@ -166,7 +166,7 @@ def run_stage(run: Run, stage: Stage, *, keeps_best: bool) -> Iterator[TrainEven
     """
     progress, patience = run.progress, run.settings.patience
     rows = run.train[stage.loss_on]
-    interval = max(1, stage.steps // run.settings.validations)
+    interval = stage.interval
     yield StageStarted(stage.name, progress.step, stage.steps)
     run.network.train()
     while True:

@@ -13,6 +13,8 @@ from mychat.train.stage import Stage, make_stages
 
 VALIDATION_SHARE = 0.04
 """Of the budget, at most, for all validation passes."""
+FEWEST_VALIDATION_ROWS = 16
+"""Fewer tell too little, whatever the budget."""
 FEWEST_STEPS = 10
 SECONDS_PER_EXAM = 0.03
 SECONDS_TO_FINISH = 2.0
@@ -67,14 +69,17 @@ def make_plan(
     def stages(steps: int) -> list[Stage]:
         return make_stages(stage_kind, steps, settings, from_parent=from_parent)
 
+    all_rows = max(1, validation_rows)
     if settings.steps is not None:
         laid_out = stages(settings.steps)
     else:
-        passes = len(stages(100)) * settings.validations
+        passes = settings.validations + len(stages(100)) - 1
         affordable = VALIDATION_SHARE * seconds / passes
         if setup.validation_seconds > affordable:
-            validation_rows = max(1, int(validation_rows * affordable / setup.validation_seconds))
-        spent = passes * min(setup.validation_seconds, affordable)
+            wanted = int(validation_rows * affordable / setup.validation_seconds)
+            validation_rows = min(validation_rows, max(FEWEST_VALIDATION_ROWS, wanted))
+            affordable = max(affordable, setup.validation_seconds * validation_rows / all_rows)
+        spent = passes * (min(setup.validation_seconds, affordable) + setup.sample_seconds)
         laid_out = stages(max(FEWEST_STEPS, int((seconds - spent) / setup.step_seconds)))
     plan = Plan(recipe, setup, tuple(laid_out), validation_rows)
     return Plan(recipe, setup, plan.stages, validation_rows, tuple(_warnings(plan, settings, config, train_tokens)))

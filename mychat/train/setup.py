@@ -26,6 +26,8 @@ class Setup:
     step_seconds: float = 0.0
     """0 when nothing was timed."""
     validation_seconds: float = 0.0
+    """Of a pass over the whole validation side."""
+    sample_seconds: float = 0.0
     peak_flops: float = 0.0
     """Of matrix products in this precision, one process; 0 when not measured."""
 

@@ -20,6 +20,8 @@ class Stage:
     steps: int
     warmup: int
     decay: int
+    interval: int
+    """Steps between validation passes; there is one at the end in any case."""
 
     def rate_share(self, step: int, final_share: float) -> float:
         """Return the share of the full learning rate at a step (from 0)."""
@@ -38,11 +40,12 @@ def make_stages(kind: str, steps: int, settings: TrainSettings, *, from_parent: 
     """
     warmup = max(1, round(settings.warmup_share * steps))
     decay = round(settings.decay_share * steps)
+    interval = max(1, steps // settings.validations)
     if kind in ("train-text", "pretrain"):
-        return [Stage("pretrain", "all", steps, warmup, decay)]
+        return [Stage("pretrain", "all", steps, warmup, decay, interval)]
     first = 0 if kind == "finetune" or from_parent else round(settings.pretrain_share * steps)
-    stages = [Stage("pretrain", "all", first, min(warmup, first), 0)] if first else []
+    stages = [Stage("pretrain", "all", first, min(warmup, first), 0, interval)] if first else []
     rest = steps - first
     if rest:
-        stages.append(Stage("finetune", "assistant", rest, 0 if first else warmup, min(decay, rest)))
+        stages.append(Stage("finetune", "assistant", rest, 0 if first else warmup, min(decay, rest), interval))
     return stages

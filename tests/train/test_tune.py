@@ -75,7 +75,7 @@ def test_the_first_trial_is_mychats_own_rules_and_the_best_is_no_worse(searched:
     started = [event for event in searched.events if isinstance(event, TrialStarted)]
     assert [(one.number, one.own_rules) for one in started] == [(0, True), (1, False), (2, False)]
     trials = ended(searched.events)
-    own = choose_recipe(SHORT, 10_000)
+    own = choose_recipe(SHORT, 10_000, 0.0)
     rules = ("matrix_learning_rate", "learning_rate", "dropout", "weight_decay")
     assert trials[0].settings == {name: getattr(own, name) for name in rules}  # size and vocabulary were given
     assert trials[1].settings == started[1].settings != trials[2].settings
@@ -259,7 +259,7 @@ def test_budgets_that_make_no_sense() -> None:
 @given(st.sampled_from(list(PRESETS)), st.integers(0, 10**7), st.sampled_from([0.0, 0.1, 0.5]))
 def test_the_draw_that_stands_for_the_recipe_means_the_recipe(size: str, chars: int, dropout: float) -> None:
     free = TrainSettings()
-    recipe = replace(choose_recipe(replace(free, size=size), chars), dropout=dropout)
+    recipe = replace(choose_recipe(replace(free, size=size), chars, 0.0), dropout=dropout)
     ranges = make_ranges(recipe, free)
     draw = own_draw(recipe, ranges)
     for name, value in draw.items():

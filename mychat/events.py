@@ -215,6 +215,62 @@ TuneEvent = Notice | TrialStarted | TrialValidated | TrialEnded | Tuned
 
 
 @dataclass(frozen=True, slots=True)
+class BenchStarted:
+    """The machine is about to be measured, `seconds` for each figure."""
+
+    device: str
+    threads: int
+    """Of the CPU."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LimitMeasured:
+    """What this machine reaches at best.
+
+    `matmul_fp32_flops` and `matmul_bf16_flops`: matrix products, in FLOP/s. `memory_bandwidth_bytes_per_second`: large
+    copies, what is read and what is written.
+    """
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMeasured:
+    """Optimizer steps of a size were timed."""
+
+    size: str
+    parameters: int
+    context_length: int
+    batch_tokens: int
+    precision: str
+    compiled: bool
+    flops_per_token: float
+    """The model's arithmetic, forward and backward; the optimizer's own is not counted."""
+    training_tokens_per_second: float
+    """By the median step."""
+    mfu: float
+    """Of the matrix products' peak in this precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationMeasured:
+    """Greedy replies of one stream were timed."""
+
+    size: str
+    parameters: int
+    precision: str
+    generation_tokens_per_second: float
+    """By the median reply, prompt included."""
+    mbu: float
+    """Of the memory bandwidth, when every weight is read once a token; above 1 where a cache holds them."""
+
+
+BenchEvent = Notice | BenchStarted | LimitMeasured | TrainingMeasured | GenerationMeasured
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyDelta:
     """Text that a reply grew by."""
 

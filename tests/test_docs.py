@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mychat.cli import chat, evaluate, info, persona, sample, tokenizer, train, tune
+from mychat.cli import bench, chat, evaluate, info, persona, sample, tokenizer, train, tune
 from mychat.cli.app import app
 from mychat.config import SAMPLING_NAMES, TrainSettings
 from mychat.corpus.words import load_words
@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 def commands() -> set[str]:
     from typer.main import get_command
 
-    for module in (train, tune, chat, sample, evaluate, info, persona, tokenizer):
+    for module in (train, tune, chat, sample, evaluate, info, persona, tokenizer, bench):
         module.register(app)
     found = set()
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]

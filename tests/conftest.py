@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # before torch is loaded: the workers share the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: tiny models, and the workers share the cores
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 from dataclasses import replace
 from pathlib import Path

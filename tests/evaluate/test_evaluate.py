@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mychat.evaluate.evaluate import evaluate
 from mychat.evaluate.likelihood import measure_likelihood
 from mychat.evaluate.sides import chat_rows
 from mychat.generate.engine import Engine
+from mychat.model.batch import scored_losses
 from mychat.model.checkpoint import load_checkpoint
 from mychat.model.host import autocast
 
@@ -24,7 +26,7 @@ def test_figures_are_what_they_say(tiny: Path) -> None:
     talks = [("hi", "Hello! I am Pip."), ("who are you", "My name is Pip, naïve 你好.")]
     side = Side([Conversation((Message("user", asked), Message("assistant", said))) for asked, said in talks])
     measured = measure_likelihood(
-        engine.model,
+        partial(scored_losses, engine.model),
         chat_rows(side, engine.format, engine.context_length),
         engine.tokenizer,
         "cpu",

@@ -55,7 +55,10 @@ def draw_in_a_terminal(script: str, rows: int, tmp_path: Path) -> list[str]:
     imports = "from mychat.terminal.console import Terminal\nfrom mychat.terminal.tune import draw_tuning\n"
     file.write_text(imports + "from tests.terminal.test_search_view import *\n" + script, "utf-8")
     screen = pyte.Screen(90, rows)
-    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "TERM": "xterm-256color"}
+    env = {
+        name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")
+    }  # the size is the pty's
+    env |= {"PYTHONPATH": f"{tmp_path}:{ROOT}", "TERM": "xterm-256color"}
     child = pexpect.spawn(sys.executable, ["-m", "draw"], env=env, dimensions=(rows, 90), timeout=60)
     pyte.ByteStream(screen).feed(child.read())
     child.close()

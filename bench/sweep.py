@@ -42,19 +42,14 @@ def measure(words: str, given: dict[str, str]) -> dict[str, object]:
     started = time.monotonic()
     plan: Planned | None = None
     best = (float("inf"), 0)
-    before, last = 0, (0, "")
     with tempfile.TemporaryDirectory() as folder:
         settings = TrainSettings().updated(given)
         request = TrainRequest("train", [find_words(words)], Path(folder) / "out", settings, started=started)
         for event in train(request):
             if isinstance(event, Planned):
                 plan = event
-            elif isinstance(event, Validated):
-                if event.stage != last[1]:
-                    before, last = before + last[0], (0, event.stage)
-                last = (event.step, event.stage)
-                if event.best:
-                    best = (event.bits_per_byte, before + event.step)
+            elif isinstance(event, Validated) and event.best and plan is not None:
+                best = (event.bits_per_byte, plan.steps_before(event.stage) + event.step)
     assert plan is not None
     return {
         "words": Path(words).stem, **given, "bits_per_byte": best[0], "best_step": best[1],

@@ -60,6 +60,11 @@ class Planned:
         """How often the training tokens are seen."""
         return sum(self.steps.values()) * self.batch_tokens / max(1, self.train_tokens)
 
+    def steps_before(self, stage: str) -> int:
+        """Count the steps of the stages before one."""
+        names = list(self.steps)
+        return sum(self.steps[name] for name in names[: names.index(stage)])
+
 
 @dataclass(frozen=True, slots=True)
 class StageStarted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any
 
 import typer
@@ -48,10 +47,11 @@ def _run(kind: str, sources: list[str], parent: str | None, options: dict[str, A
     from mychat.terminal.progress import draw_training, report_training
     from mychat.train.pipeline import train as run
     from mychat.train.request import make_request
+    from mychat.train.world import draws
 
     request = make_request(kind, sources, parent, options, STARTED)
     events = run(request)
-    if int(os.environ.get("RANK", "0")):  # of several processes, the first draws
+    if not draws():
         for _ in events:
             pass
         return

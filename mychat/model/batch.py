@@ -185,7 +185,10 @@ class _RowStore:
             return
         self.file.parent.mkdir(parents=True, exist_ok=True)
         for kind in _KINDS:
-            with self.file.with_name(f"{self.file.name}.{kind}").open("ab" if self.count else "wb") as stream:
+            path = self.file.with_name(f"{self.file.name}.{kind}")
+            if not self.count:
+                path.unlink(missing_ok=True)  # whoever has the old file mapped keeps it whole
+            with path.open("ab") as stream:
                 getattr(rows, kind).tofile(stream)
         self.count += len(rows)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 from rich.theme import Theme
 
 from mychat.terminal.sanitise import sanitise
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _THEME = Theme(
     {
@@ -40,6 +44,10 @@ class Terminal:
         """Print JSON, and JSON only."""
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
         sys.stdout.flush()
+
+    def event(self, event: DataclassInstance) -> None:
+        """Print what long work yielded, as an object a line."""
+        self.json({"event": type(event).__name__, **asdict(event)})
 
     def note(self, text: str, style: str = "muted") -> None:
         """Say something beside the result."""

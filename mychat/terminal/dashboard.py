@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -24,10 +26,9 @@ class Dashboard:
     """What is known of a run. Taking an event in costs next to nothing; drawing happens on refresh."""
 
     def __init__(self) -> None:
-        self.stages: dict[str, int] = {}
+        self.plan: Planned | None = None
         self.stage = ""
         self.before = self.done = 0
-        self.seconds_left = 0.0
         self.started = self.last_step = time.monotonic()
         self.first_step: tuple[float, int] | None = None
         self.smoothed = 0.0
@@ -42,7 +43,7 @@ class Dashboard:
         """Remember what an event says."""
         match event:
             case Planned():
-                self.stages, self.seconds_left = dict(event.steps), event.seconds_left
+                self.plan = event
                 self.curve.steps = max(1, sum(event.steps.values()))
             case StageStarted():
                 self._start_stage(event)
@@ -58,10 +59,10 @@ class Dashboard:
                 pass
 
     def _start_stage(self, event: StageStarted) -> None:
-        names = list(self.stages) or [event.stage]
-        place = names.index(event.stage) if event.stage in names else 0
-        self.stage = f"{event.stage} ({place + 1} of {len(names)})" if len(names) > 1 else event.stage
-        self.before = sum(self.stages[name] for name in names[:place] if name in self.stages)
+        names = list(self.plan.steps) if self.plan else [event.stage]
+        place = names.index(event.stage) + 1
+        self.stage = f"{event.stage} ({place} of {len(names)})" if len(names) > 1 else event.stage
+        self.before = self.plan.steps_before(event.stage) if self.plan else 0
         self.done = self.before + event.step
         self.smoothed_steps, self.smoothed = 0, 0.0
         self.first_step = None
@@ -86,13 +87,14 @@ class Dashboard:
         if self.first_step is not None and self.done - self.first_step[1] >= 5:
             pace = (self.last_step - self.first_step[0]) / (self.done - self.first_step[1])
             return max(0.0, left * pace - (time.monotonic() - self.last_step))
-        return max(0.0, self.seconds_left - (time.monotonic() - self.started)) if self.seconds_left else None
+        planned = self.plan.seconds_left if self.plan else 0.0
+        return max(0.0, planned - (time.monotonic() - self.started)) if planned else None
 
     # --- drawn
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw what there is room for."""
-        parts: list[RenderableType] = [self._bar(options.max_width), self._figures()]
+        parts: list[RenderableType] = [self._bar(options.max_width), self._figures(options.max_width)]
         if options.max_width >= NARROW and console.height >= LOW:
             self.curve.height = 8 if console.height >= 24 else 4
             parts += [self.curve]
@@ -112,7 +114,7 @@ class Dashboard:
         row.add_row(self.stage, ProgressBar(self.curve.steps, self.done), f"{counted} {when if width >= 70 else ''}")
         return row
 
-    def _figures(self) -> Text:
+    def _figures(self, width: int) -> Text:
         figures = []
         if self.stepped is not None:
             figures.append(f"loss {self.loss:.3f}")
@@ -123,7 +125,7 @@ class Dashboard:
         if self.stepped is not None:
             figures += speed_figures(self.stepped)
             figures.append(f"rate {self.stepped.learning_rate:.2g}")
-        return Text("  ".join(figures))
+        return Text("\n".join(_filled(figures, width)))
 
     def _sample(self, width: int) -> Text:
         assert self.sampled is not None
@@ -131,7 +133,20 @@ class Dashboard:
         asked = " ".join(sanitise(self.sampled.prompt).split())
         lead = "> " if self.sampled.chat else ""
         heading = Text(f"step {self.sampled.step:,}  {lead}{asked}"[:width], style="muted")
-        return heading + Text("\n") + Text(reply[: SAMPLE_LINES * width], style="persona")
+        lines = textwrap.wrap(reply, width, max_lines=SAMPLE_LINES, placeholder=" …")
+        return heading + Text("\n") + Text("\n".join(lines), style="persona")
+
+
+def _filled(figures: Sequence[str], width: int) -> list[str]:
+    """Put figures into lines of a width, none torn apart: the terminal's own wrapping is off."""
+    lines = [""]
+    for figure in figures:
+        longer = f"{lines[-1]}  {figure}" if lines[-1] else figure
+        if len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(figure[:width])
+    return [line for line in lines if line]
 
 
 def speed_figures(event: Stepped) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from rich.live import Live
@@ -51,7 +50,7 @@ class _JsonView:
 
     def show(self, event: TrainEvent) -> None:
         """Write one object a line."""
-        self.terminal.json({"event": type(event).__name__, **asdict(event)})
+        self.terminal.event(event)
 
     def close(self) -> None:
         """Nothing is left open."""

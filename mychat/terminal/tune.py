@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 
 from rich.live import Live
 from rich.table import Table
@@ -29,7 +28,7 @@ def draw_tuning(terminal: Terminal, events: Iterable[TuneEvent], *, as_json: boo
     """Consume a search's events; with `as_json`, each is a line on stdout. Return how it ended."""
     if as_json:
         for event in events:
-            terminal.json({"event": type(event).__name__, **asdict(event)})
+            terminal.event(event)
         return None
     view = _TableView(terminal) if sys.stderr.isatty() else _LineView(terminal)
     tuned = None

@@ -143,8 +143,7 @@ def random_run(settings: TrainSettings, device: str, precision: str, peak: float
     gpt = GPT(config, recipe.dropout)
     gpt.init_weights(torch.Generator().manual_seed(settings.seed))
     network, world = ScoredGPT(gpt.to(device)).train(), World()
-    muon_dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    optimizer = SplitOptimizer(network, recipe, muon_dtype, world)
+    optimizer = SplitOptimizer(network, recipe, precision, world)
     rows = random_rows(config, max(1, recipe.batch_tokens // recipe.context_length), settings.seed)
     setup = Setup(precision, micro_batch=len(rows), peak_flops=peak)
     run = Run(network, optimizer, config, tokenizer, settings, recipe, setup, device, world, {"all": rows}, rows)

@@ -36,15 +36,16 @@ def calibrate(run: Run, seconds: float) -> Setup:
 
     `seconds` is what the run has for training. Leaves the weights as they were and the optimizer fresh.
     """
-    rows = run.train["all"]
+    rows, threads = run.train["all"], torch.get_num_threads()
     best = _timed(run, rows, run.setup, TRIAL_STEPS)
     for candidate in _candidates(run, best):
         trial = _timed(run, rows, candidate, TRIAL_STEPS)
         if trial.step_seconds < 0.95 * best.step_seconds:
             best = trial
+        torch.set_num_threads(best.threads or threads)
     wanted = run.settings.compile
     if wanted == "on" or (wanted == "auto" and seconds >= COMPILE_PAYS_SECONDS and not best.sharded):
-        best = _compiled_if_faster(run, rows, best)
+        best = compile_if_possible(run, best)
     steps = int(TIMED_SHARE * seconds / best.step_seconds)
     best = _timed(run, rows, best, max(FEWEST_TIMED, min(MOST_TIMED, steps)))
     started = time.perf_counter()
@@ -63,16 +64,17 @@ def _candidates(run: Run, setup: Setup) -> Iterator[Setup]:
         yield replace(setup, micro_batch=setup.micro_batch // 2)
 
 
-def _compiled_if_faster(run: Run, rows: Rows, eager: Setup) -> Setup:
-    """Compile; without a compiler, or where it gains nothing, stay as it is."""
+def compile_if_possible(run: Run, eager: Setup) -> Setup:
+    """Compile; without a compiler, or where `auto` gains nothing by it, stay as it is. Leaves the optimizer fresh."""
     gpt = gpt_of(run)
     compile_layers(gpt)
     try:
-        compiled = _timed(run, rows, replace(eager, compiled=True), TRIAL_STEPS)
-        worked = True
+        compiled = _timed(run, run.train["all"], replace(eager, compiled=True), TRIAL_STEPS)
+        good = run.settings.compile == "on" or compiled.step_seconds < 0.97 * eager.step_seconds
     except Exception:  # what a missing or broken compiler raises is not specified
-        compiled, worked = eager, False
-    if run.world.agree(worked) and compiled.step_seconds < 0.97 * eager.step_seconds:
+        compiled, good = eager, False
+    run.optimizer.forget()
+    if run.world.agree(good):
         return compiled
     uncompile_layers(gpt)
     return eager
@@ -96,7 +98,8 @@ def _timed(run: Run, rows: Rows, setup: Setup, steps: int) -> Setup:
         index = np.arange(step * batch, (step + 1) * batch) % len(rows)
         float(train_step(run, rows, index, 0.0)[0])
     wait_for(run.device)
-    return replace(setup, step_seconds=run.world.agree((time.perf_counter() - started) / steps))
+    seconds = max(run.world.gather_values(time.perf_counter() - started))
+    return replace(setup, step_seconds=seconds / steps)
 
 
 def use_threads(setup: Setup) -> None:

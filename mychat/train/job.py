@@ -25,7 +25,7 @@ from mychat.model.gpt import GPT
 from mychat.model.host import matmul_flops, pick_precision
 from mychat.tokenizer.bpe import Tokenizer, train_tokenizer
 from mychat.tokenizer.chat_format import ChatFormat
-from mychat.train.calibrate import calibrate, fit_micro_batch, needs_sharding, use_threads
+from mychat.train.calibrate import calibrate, compile_if_possible, fit_micro_batch, needs_sharding, use_threads
 from mychat.train.loop import Run
 from mychat.train.network import ScoredGPT, compile_layers, full_weights, spread
 from mychat.train.optimizer import SplitOptimizer
@@ -127,8 +127,7 @@ class Job:
         if not setup.sharded:  # else each part goes to the device on its own
             gpt.to(self.device)
         network = spread(ScoredGPT(gpt), self.world, self.device, sharded=setup.sharded)
-        muon_dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
-        optimizer = SplitOptimizer(network, recipe, muon_dtype, self.world)
+        optimizer = SplitOptimizer(network, recipe, setup.precision, self.world)
         self.run = Run(network, optimizer, self.config, self.tokenizer, self.settings, recipe, setup, self.device,
                        self.world, train, validation)  # fmt: skip
         if self.saved:
@@ -148,16 +147,19 @@ class Job:
             self.run.best_weights = full_weights(network)
 
     def _rows(self) -> tuple[dict[str, Rows], Rows]:
-        """Render both sides; the training side goes to files, which rank 0 writes and all map."""
+        """Render both sides; the training side goes to files, which rank 0 writes and all map.
+
+        A plan alone leaves the disk as it is: a run may be at work there.
+        """
         chat_format, length = ChatFormat(self.tokenizer), self.config.context_length
         kinds = {"all": all_rows} | ({"assistant": chat_rows} if self.chat else {})
         train = {}
         for name, make_rows in kinds.items():
-            file = self.request.rows_folder / name
-            if self.world.is_main:
+            file = None if self.request.plan_only else self.request.rows_folder / name
+            if self.world.is_main or file is None:
                 train[name] = make_rows(self.split.train, chat_format, length, file)
             self.world.agree(None)
-            if not self.world.is_main:
+            if not self.world.is_main and file is not None:
                 train[name] = map_rows(file)
         make_rows = chat_rows if self.chat else all_rows
         return train, make_rows(self.split.validation, chat_format, length)
@@ -206,7 +208,7 @@ class Job:
             run.setup = replace(run.setup, sample_seconds=self.world.agree(time.monotonic() - started))
             seconds = self.world.agree(self._seconds_left())
         elif self.settings.compile == "on":
-            run.setup = calibrate(run, seconds)
+            run.setup = replace(compile_if_possible(run, run.setup), step_seconds=0.0)
         return make_plan(
             run.recipe, run.setup, self.settings, self.config, stage_kind=kind, from_parent=self.parent is not None,
             train_tokens=run.train["all"].count_tokens(), validation_rows=len(run.validation), seconds=seconds,
@@ -282,11 +284,10 @@ class Job:
         checkpoint.training = {METRICS_FILE: metrics_file(run.progress)}
         save_checkpoint(self.request.out, checkpoint)
         shutil.rmtree(self.request.partial, ignore_errors=True)
-        self.forget()
         seconds = time.monotonic() - self.request.started
         return Finished(str(self.request.out), seconds, self.chat, metrics, run.progress.best_step)
 
     def forget(self) -> None:
-        """Remove the rows on disk: they can be made again."""
-        if self.world.is_main:
+        """Remove the rows on disk: a resumed run makes them again."""
+        if self.world.is_main and not self.request.plan_only:
             shutil.rmtree(self.request.rows_folder, ignore_errors=True)

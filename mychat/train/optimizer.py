@@ -20,7 +20,7 @@ from mychat.train.world import World
 class SplitOptimizer:
     """The two optimizers as one: step, scale the rate, put the state out and in by parameter name."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, muon_dtype: torch.dtype, world: World) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, precision: str, world: World) -> None:
         named = dict(network.named_parameters())
         matrices = [parameter for name, parameter in named.items() if is_matrix(name, parameter)]
         embeddings = [p for name, p in named.items() if p.dim() == 2 and not is_matrix(name, p)]
@@ -29,7 +29,8 @@ class SplitOptimizer:
         decay = recipe.weight_decay
         groups = [{"params": embeddings, "weight_decay": decay}, {"params": norms, "weight_decay": 0.0}]
         rate = recipe.matrix_learning_rate
-        self.muon = Muon(matrices, lr=rate, weight_decay=decay, dtype=muon_dtype, world=world)
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.muon = Muon(matrices, lr=rate, weight_decay=decay, dtype=dtype, world=world)
         self.adamw = AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.95), fused=True)
         self.full_rates = [float(group["lr"]) for group in self._groups()]
 

@@ -32,15 +32,17 @@ def train(request: TrainRequest) -> Iterator[TrainEvent]:
             yield Notice(f"{request.out} is finished already; nothing to do")
             return
         job = Job(request, world, world.device(device))
-        yield from job.prepare()
-        if request.plan_only:
+        try:
+            yield from job.prepare()
+            if request.plan_only:
+                return
+            with InterruptWish() as interrupt:
+                yield from run_stages(job, interrupt)
+            job.save()  # so that nothing is lost when the end is cut short
+            if world.is_main:
+                yield job.finish()
+        finally:
             job.forget()
-            return
-        with InterruptWish() as interrupt:
-            yield from run_stages(job, interrupt)
-        job.save()  # so that nothing is lost when the end is cut short
-        if world.is_main:
-            yield job.finish()
 
 
 def _is_finished(request: TrainRequest) -> bool:

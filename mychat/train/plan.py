@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mychat.config import ModelConfig, TrainSettings
 from mychat.events import Planned
@@ -69,20 +69,18 @@ def make_plan(
     def stages(steps: int) -> list[Stage]:
         return make_stages(stage_kind, steps, settings, from_parent=from_parent)
 
-    all_rows = max(1, validation_rows)
+    rows = validation_rows
     if settings.steps is not None:
         laid_out = stages(settings.steps)
     else:
         passes = settings.validations + len(stages(100)) - 1
         affordable = VALIDATION_SHARE * seconds / passes
         if setup.validation_seconds > affordable:
-            wanted = int(validation_rows * affordable / setup.validation_seconds)
-            validation_rows = min(validation_rows, max(FEWEST_VALIDATION_ROWS, wanted))
-            affordable = max(affordable, setup.validation_seconds * validation_rows / all_rows)
-        spent = passes * (min(setup.validation_seconds, affordable) + setup.sample_seconds)
-        laid_out = stages(max(FEWEST_STEPS, int((seconds - spent) / setup.step_seconds)))
-    plan = Plan(recipe, setup, tuple(laid_out), validation_rows)
-    return Plan(recipe, setup, plan.stages, validation_rows, tuple(_warnings(plan, settings, config, train_tokens)))
+            rows = min(rows, max(FEWEST_VALIDATION_ROWS, int(rows * affordable / setup.validation_seconds)))
+        a_pass = setup.validation_seconds * rows / max(1, validation_rows) + setup.sample_seconds
+        laid_out = stages(max(FEWEST_STEPS, int((seconds - passes * a_pass) / setup.step_seconds)))
+    plan = Plan(recipe, setup, tuple(laid_out), rows)
+    return replace(plan, warnings=tuple(_warnings(plan, settings, config, train_tokens)))
 
 
 def _warnings(plan: Plan, settings: TrainSettings, config: ModelConfig, train_tokens: int) -> list[str]:

@@ -1,7 +1,7 @@
 """What to train and how: the rules, in one place.
 
-Each rule is a reading of the sweeps in docs/log.md ("The dial"). A setting
-that somebody gave always wins over a rule.
+A setting that somebody gave always wins over a rule. What was tried stands in
+docs/log.md; sizes and rates beyond micro are estimates that no sweep has checked.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mychat.errors import ConfigError
-from mychat.events import Sampled, StageStarted, Stepped, TrainEvent, Validated
+from mychat.events import Planned, Sampled, StageStarted, Stepped, TrainEvent, Validated
 
 LOG_FOLDER = Path("runs")
 """Where TensorBoard looks by custom: `tensorboard --logdir runs`."""
@@ -24,12 +24,15 @@ def logged(events: Iterator[TrainEvent], name: str) -> Iterator[TrainEvent]:
 
 
 def _log(events: Iterator[TrainEvent], writer: Any) -> Iterator[TrainEvent]:
-    before, stage_steps = 0, 0
+    plan: Planned | None = None
+    before = 0
     try:
         for event in events:
             match event:
+                case Planned():
+                    plan = event
                 case StageStarted():
-                    before, stage_steps = before + stage_steps, event.steps
+                    before = plan.steps_before(event.stage) if plan else 0
                 case Stepped():
                     step = before + event.step
                     writer.add_scalar("loss/train", event.loss, step)

@@ -65,6 +65,11 @@ class World:
         return torch.cat(shares)
 
 
+def draws() -> bool:
+    """Whether this process is the one that writes and draws, before it has joined the others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1 or int(os.environ["RANK"]) == 0
+
+
 @contextmanager
 def joined_world(device: str) -> Iterator[World]:
     """Join the processes that `torchrun` started, and leave them at the end.

@@ -59,7 +59,7 @@ def drawn(renderable: object, width: int, height: int = 30, encoding: str = "utf
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     theme = Theme({"muted": "dim", "persona": "cyan", "curve.training": "cyan", "curve.validation": "magenta"})
     console = Console(file=file, width=width, height=height, theme=theme, force_terminal=False, legacy_windows=False)
-    console.print(renderable, soft_wrap=False)
+    console.print(renderable, soft_wrap=True)  # as Terminal does
     file.seek(0)
     return file.read().splitlines()
 
@@ -125,6 +125,8 @@ def test_the_dashboard_says_where_the_run_stands(width: int, height: int) -> Non
     assert all(len(line) <= width for line in lines)
     assert "100/100" in text
     assert "loss 1." in text
+    assert "6,100 tokens/s" in text
+    assert "rate 0.02" in text
     has_curve = width >= 40 and height >= 14
     assert ("● validation" in text) == has_curve
     assert ("> who are you?" in text) == has_curve

@@ -21,12 +21,13 @@ from mychat.train.loop import Run, rows_of_step, train_step
 from mychat.train.muon import orthogonalise
 from mychat.train.network import ScoredGPT, full_weights
 from mychat.train.optimizer import SplitOptimizer
+from mychat.train.pipeline import train
 from mychat.train.plan import make_plan
 from mychat.train.recipe import choose_recipe
 from mychat.train.setup import Setup, flops_per_token
 from mychat.train.world import World
 from tests.conftest import QUICK, run
-from tests.train.test_train import request
+from tests.train.test_train import request, same
 
 CONFIG = ModelConfig(
     vocab_size=50, context_length=32, n_layer=2, n_head=2, n_kv_head=1, n_embd=32, head_dim=16, n_ff=64
@@ -41,7 +42,7 @@ def small_run(given_settings: TrainSettings = QUICK) -> Run:
     gpt = GPT(CONFIG)
     gpt.init_weights(torch.Generator().manual_seed(0))
     network, world = ScoredGPT(gpt), World()
-    optimizer = SplitOptimizer(network, recipe, torch.float32, world)
+    optimizer = SplitOptimizer(network, recipe, "fp32", world)
     return Run(network, optimizer, CONFIG, None, given_settings, recipe, Setup("fp32"), "cpu", world,
                {"all": rows}, rows.head(4))  # type: ignore[arg-type]  # fmt: skip
 
@@ -123,6 +124,29 @@ def test_the_plan_alone_writes_nothing(persona_folder: Path, tmp_path: Path) -> 
     assert events[-1].seconds_per_step > 0
     assert 30 < events[-1].seconds_left < 62
     assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_plan_beside_a_run_leaves_it_alone(persona_folder: Path, tmp_path: Path) -> None:
+    run(request(persona_folder, tmp_path / "alone"))
+    going = train(request(persona_folder, tmp_path / "out"))
+    for event in going:
+        if isinstance(event, Stepped) and event.step == 3:
+            run(request(persona_folder, tmp_path / "out", plan_only=True))
+            assert (tmp_path / "out.rows").is_dir()
+    assert same(tmp_path / "alone", tmp_path / "out")
+    assert not list(tmp_path.glob("*.rows"))
+
+
+def test_calibration_leaves_the_threads_it_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, before = small_run(), torch.get_num_threads()
+    monkeypatch.setattr(Run, "validate", lambda self: None)  # it has no tokenizer
+    torch.set_num_threads(4)
+    try:
+        setup = calibrate(one, seconds=0.1)
+        assert setup.threads in (None, 2)
+        assert torch.get_num_threads() == (setup.threads or 4)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_patience_ends_a_run_that_no_longer_improves(persona_folder: Path, tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def test_interrupted_and_resumed_ends_bit_identical(persona_folder: Path, tmp_pa
     for place, count in enumerate(steps):
         stop_after(request(persona_folder, tmp_path / "cut", DROPPING, resume=place > 0), count)
         assert load_checkpoint(tmp_path / "cut.partial").record["finished"] is False
+        assert not (tmp_path / "cut.rows").exists()
     # Settings given again are not what counts: the run goes on under its own.
     events = run(request(persona_folder, tmp_path / "cut", replace(DROPPING, steps=7, dropout=0.5), resume=True))
     assert sum(isinstance(event, Stepped) for event in events) == 40 - sum(steps)

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mychat.config import ModelConfig
+from mychat.model.attention import additive, block_attention
 
 
 class LayerCache(Protocol):
@@ -81,7 +82,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None, cache: LayerCache | None
     ) -> Tensor:
-        """Attend: (B, T, C) -> (B, T, C). `mask` (B or 1, 1, T, S), True where a token may look; None is causal."""
+        """Attend: (B, T, C) -> (B, T, C). `mask` (B, 1, T, S) is added to the scores; None is causal."""
         B, T, _ = x.shape
         q, k, v = (
             projection(x).view(B, T, -1, self.head_dim).transpose(1, 2)
@@ -90,8 +91,11 @@ class Attention(nn.Module):
         q, k = rotate(self.q_norm(q), *rotary), rotate(self.k_norm(k), *rotary)
         if cache is not None:
             k, v = cache.append(k, v)
-        causal = mask is None and T > 1
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.shared)
+        if x.device.type == "cpu" and cache is None:
+            y = block_attention(q, k, v, mask)
+        else:
+            causal = mask is None and T > 1
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.shared)
         return self.o_proj(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
 
 
@@ -175,6 +179,7 @@ class GPT(nn.Module):
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         cos, sin = rotary_table(positions, self.config.head_dim, self.config.rope_theta)
         rotary = cos.to(dtype), sin.to(dtype)
+        mask = None if mask is None else additive(mask, dtype)
         for index, layer in enumerate(self.layers):
             x = layer(x, rotary, mask, caches[index] if caches is not None else None)
         return self.norm(x)  # type: ignore[no-any-return]

@@ -48,6 +48,7 @@ def compile_layers(gpt: GPT) -> None:
     """Compile each layer on its own: they are alike, so it takes as long as one."""
     for layer in gpt.layers:
         layer.compile(dynamic=False)
+    gpt.norm.compile(dynamic=False)
 
 
 def uncompile_layers(gpt: GPT) -> None:

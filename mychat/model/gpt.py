@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mychat.config import ModelConfig
 from mychat.model.attention import additive, block_attention
+from mychat.model.norm import RMSNorm
 
 
 class LayerCache(Protocol):
@@ -28,19 +29,6 @@ class LayerCache(Protocol):
     def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Add (B, K, T, D) and return all so far, (B, K, S, D)."""
         ...
-
-
-class RMSNorm(nn.Module):
-    """Scale to unit root mean square, then by a learnt weight. Source: arXiv:1910.07467."""
-
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise the last dimension, in fp32."""
-        return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).type_as(x)
 
 
 def rotary_table(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:

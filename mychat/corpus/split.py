@@ -122,11 +122,15 @@ def _split_conversations(
     groups.sort(key=lambda group: rank(repr(group[0]), seed))
     most = min(SIDE_MOST_CHARS, int(SIDE_SHARE * sum(_chars(group) for group in groups)))
     for side in (validation, test):
-        room = most
-        while room >= 0 and len(groups) > (2 if side is validation else 1):
-            group = groups.pop()
-            side.conversations += group
-            room -= max(1, _chars(group))
+        room, place, least = most, len(groups), 2 if side is validation else 1
+        while room >= 0 and place > 0 and len(groups) > least:
+            place -= 1
+            size = _chars(groups[place])
+            if size <= most:  # a large group of kindred conversations teaches more than it tests
+                side.conversations += groups.pop(place)
+                room -= max(1, size)
+        if not side.conversations:
+            side.conversations += groups.pop(min(range(len(groups)), key=lambda one: _chars(groups[one])))
     train.conversations += [conversation for group in groups for conversation in group]
 
 

@@ -76,13 +76,13 @@ class ChatFormat:
         conversation and repeats the system text. A turn longer than the limit
         stays whole. With `everything` the mask is on what the user says and on
         the markers too, but for messages that are not scored. The encoding
-        runs in parallel.
+        runs in parallel, once for each text.
         """
-        texts = [message.content for conversation in conversations for message in conversation.messages]
-        encoded = iter(self.tokenizer.encode_batch(texts))
+        texts = list(dict.fromkeys(one.content for conversation in conversations for one in conversation.messages))
+        encoded = dict(zip(texts, self.tokenizer.encode_batch(texts), strict=True))
         windows = []
         for conversation in conversations:
-            said = [(message, next(encoded)) for message in conversation.messages]
+            said = [(message, encoded[message.content]) for message in conversation.messages]
             fixed = said[:1] if conversation.system is not None else []
             window, size = list(fixed), 0
             for turn in _turns(said[len(fixed) :]):

@@ -31,6 +31,17 @@ def split_of(conversations: list[Conversation], texts: list[str] | None = None, 
 lines = st.sampled_from(["hi", "hello", "how are you?", "Fine!", "fine", "bye", "what is it", "a cup", "the cat", "no"])
 
 
+def test_kindred_conversations_too_many_to_hold_out_are_trained_on() -> None:
+    """Each shares a long line with the next: one group, most of the corpus."""
+    lines = [f"this long line number {number} stands in two conversations" for number in range(61)]
+    kindred = [talk("hi", lines[number], "and then?", lines[number + 1]) for number in range(60)]
+    others = [talk(f"what is number {number}?", f"it is {number * number}") for number in range(40)]
+    split = split_of(kindred + others)
+    assert all(one in split.train.conversations for one in kindred)
+    assert split.validation.conversations
+    assert split.test.conversations
+
+
 @settings(max_examples=50)
 @given(st.lists(st.lists(lines, min_size=2, max_size=6), min_size=3, max_size=40), st.integers(0, 5))
 def test_no_scored_line_stands_in_training(drawn: list[list[str]], seed: int) -> None:

@@ -83,7 +83,8 @@ class Job:
         self.precision = self.world.agree(pick_precision(self.settings.precision, self.device))
         self.peak_flops = self.world.agree(matmul_flops(self.device, self.precision, 1024))
         peak = self.peak_flops * self.world.size
-        recipe = self.saved.plan.recipe if self.saved else choose_recipe(self.settings, chars, peak)
+        drawn = bool(self.words.dialogues)
+        recipe = self.saved.plan.recipe if self.saved else choose_recipe(self.settings, chars, peak, drawn=drawn)
         self.tokenizer = (
             before.tokenizer if before else train_tokenizer([*said, *sample_texts(side.texts)], recipe.vocab_size)
         )

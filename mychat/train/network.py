@@ -45,16 +45,15 @@ class ScoredGPT(nn.Module):
 
 
 def compile_layers(gpt: GPT) -> None:
-    """Compile each layer on its own: they are alike, so it takes as long as one."""
-    for layer in gpt.layers:
-        layer.compile(dynamic=False)
-    gpt.norm.compile(dynamic=False)
+    """Compile each layer on its own: they are alike, so it takes as long as one. The last norm too."""
+    for part in (*gpt.layers, gpt.norm):
+        part.compile(dynamic=False)
 
 
 def uncompile_layers(gpt: GPT) -> None:
     """Take `compile_layers` back."""
-    for layer in gpt.layers:
-        layer._compiled_call_impl = None
+    for part in (*gpt.layers, gpt.norm):
+        part._compiled_call_impl = None
 
 
 @contextmanager

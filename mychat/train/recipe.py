@@ -1,25 +1,56 @@
 """What to train and how: the rules, in one place.
 
-A setting that somebody gave always wins over a rule. What was tried stands in
-docs/log.md; sizes and rates beyond micro are estimates that no sweep has checked.
+A setting that somebody gave always wins over a rule. The sweeps behind the
+rules stand in docs/log.md; what they say of `small` and `base` is carried on
+from the smaller sizes.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from mychat.config import PRESETS, ModelConfig, TrainSettings
+from mychat.train.setup import flops_per_token
 
 DEFAULT_MINUTES = 5.0
+
+# --- what a budget holds
+
+TRAINING_SHARE = 0.85
+"""Of the whole command, for steps; the rest is start-up, validation and the end."""
+PEAK_SHARE = {"nano": 0.3, "micro": 0.43, "mini": 0.52, "small": 0.55, "base": 0.55}
+"""Of the matrix products' peak, what steps of a size reach on a CPU."""
+BYTES_PER_TOKEN = 3.2
+"""Of text, roughly."""
+
+# --- how large
+
 USED_SHARE = 0.4
-"""Of the measured peak, by a run as a whole."""
+"""Of the measured peak, by a run as a whole, for this table."""
 SIZE_BY_FLOPS = ((60e12, "nano"), (600e12, "micro"), (4e15, "mini"), (50e15, "small"))
-"""The largest size that still sees enough steps for a budget of so many operations; `base` beyond."""
-BATCH_TOKENS = {"nano": 1024, "micro": 2048, "mini": 4096, "small": 8192, "base": 65536}
-"""Small models learn from many small steps; large ones can wait for a better gradient."""
+"""The largest size that still gets going on a budget of so many operations; `base` beyond."""
+
+# --- how
+
+FEWEST_STEPS = 800
+"""A batch doubles as long as this leaves more steps than these: larger ones run faster, and learn no worse."""
+BATCH_TOKENS = {
+    "nano": (1024, 4096), "micro": (2048, 8192), "mini": (4096, 16384), "small": (8192, 32768), "base": (65536, 524288)
+}  # fmt: skip
+"""The smallest that Muon's own work leaves worth while, and the largest."""
 MATRIX_RATE = {"nano": 0.015}
 OTHER_MATRIX_RATE, LEARNING_RATE = 0.02, 0.004
-WEIGHT_DECAY = 0.02
+
+# --- against learning by heart
+
+FRESH_EPOCHS = 3.0
+"""Words may be seen so often without harm."""
+DROPOUT_PER_DOUBLING = {"nano": 0.055, "micro": 0.105, "mini": 0.15, "small": 0.18, "base": 0.18}
+"""For each doubling of the epochs beyond; a large model learns by heart sooner."""
+MOST_DROPOUT = 0.35
+WEIGHT_DECAY, MOST_WEIGHT_DECAY = 0.05, 0.3
+"""At one epoch; as much again for each doubling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +72,26 @@ class Recipe:
         return PRESETS[self.size].model(vocab_size, self.context_length)
 
 
-def choose_recipe(settings: TrainSettings, chars: int, peak_flops: float) -> Recipe:
-    """Choose for a budget, `chars` characters of training text, and a machine of `peak_flops` (all processes)."""
+def choose_recipe(settings: TrainSettings, chars: int, peak_flops: float, *, drawn: bool = False) -> Recipe:
+    """Choose for a budget, `chars` characters of training text, and a machine of `peak_flops` (all processes).
+
+    `drawn` text is a persona's expansions: few sentences in many wordings, which are to be learnt by heart.
+    """
     size = settings.size or _size(settings, peak_flops)
     preset = PRESETS[size]
     context_length = settings.context_length or preset.context_length
+    vocab_size = settings.vocab_size or max(512, min(preset.vocab_size, chars // 100))
+    seen = _tokens_seen(settings, size, peak_flops)
+    epochs = 1.0 if drawn else max(1.0, seen * BYTES_PER_TOKEN / max(1, chars))
+    doublings = math.log2(epochs)
+    beyond = max(0.0, doublings - math.log2(FRESH_EPOCHS))
     return Recipe(
         size=size,
-        vocab_size=settings.vocab_size or max(512, min(preset.vocab_size, chars // 100)),
+        vocab_size=vocab_size,
         context_length=context_length,
-        batch_tokens=max(context_length, settings.batch_tokens or BATCH_TOKENS[size]),
-        dropout=_given(settings.dropout, 0.0),
-        weight_decay=_given(settings.weight_decay, WEIGHT_DECAY),
+        batch_tokens=max(context_length, settings.batch_tokens or _batch_tokens(size, seen)),
+        dropout=_given(settings.dropout, round(min(MOST_DROPOUT, DROPOUT_PER_DOUBLING[size] * beyond), 2)),
+        weight_decay=_given(settings.weight_decay, round(min(MOST_WEIGHT_DECAY, WEIGHT_DECAY * (1 + doublings)), 3)),
         matrix_learning_rate=_given(settings.matrix_learning_rate, MATRIX_RATE.get(size, OTHER_MATRIX_RATE)),
         learning_rate=_given(settings.learning_rate, LEARNING_RATE),
     )
@@ -63,7 +102,7 @@ MOST_CHARS = 40_000_000
 
 
 def chars_to_draw(settings: TrainSettings) -> int:
-    """How many characters of a persona's expansions to draw; a run sees them about once or twice."""
+    """How many characters of a persona's expansions to draw: a run sees them a few times at most."""
     if settings.steps is not None:
         recipe = choose_recipe(settings, MOST_CHARS, 0.0)
         wanted = settings.steps * recipe.batch_tokens * 4
@@ -77,6 +116,23 @@ def _size(settings: TrainSettings, peak_flops: float) -> str:
         return "micro"
     flops = USED_SHARE * peak_flops * 60 * (settings.minutes or DEFAULT_MINUTES)
     return next((size for most, size in SIZE_BY_FLOPS if flops <= most), "base")
+
+
+def _tokens_seen(settings: TrainSettings, size: str, peak_flops: float) -> float:
+    """Estimate what a run will see: of its steps, or of its time."""
+    if settings.steps is not None:
+        return float(settings.steps * (settings.batch_tokens or BATCH_TOKENS[size][0]))
+    seconds = TRAINING_SHARE * 60 * (settings.minutes or DEFAULT_MINUTES)
+    preset = PRESETS[size]
+    return PEAK_SHARE[size] * peak_flops * seconds / flops_per_token(preset.model(preset.vocab_size))
+
+
+def _batch_tokens(size: str, seen: float) -> int:
+    least, most = BATCH_TOKENS[size]
+    batch = least
+    while batch < most and seen >= FEWEST_STEPS * 2 * batch:
+        batch *= 2
+    return batch
 
 
 def _given(value: float | None, otherwise: float) -> float:

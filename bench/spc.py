@@ -35,7 +35,10 @@ from mychat.tokenizer.chat_format import ChatFormat
 from mychat.train.pipeline import train
 from mychat.train.request import TrainRequest
 
-NAMES = "Ada Ben Cleo Dan Ella Finn Grace Hugo Iris Jack Kim Leo Mia Noah Olga Paul Rosa Sam Tina Will Zoe".split()
+NAMES = (
+    "Ada", "Ben", "Cleo", "Dan", "Ella", "Finn", "Grace", "Hugo", "Iris", "Jack", "Kim", "Leo", "Mia", "Noah", "Olga",
+    "Paul", "Rosa", "Sam", "Tina", "Will", "Zoe",
+)  # fmt: skip
 _PLACEHOLDER = re.compile(r"\[[^\[\]]*\]")
 
 
@@ -81,11 +84,10 @@ def iter_conversations(source: Path) -> Iterator[list[dict[str, Any]]]:
     with lzma.open(source, "rt", encoding="utf-8") as lines:
         for number, line in enumerate(lines):
             turns = json.loads(line)["turns"]
-            names = iter(random.Random(number).sample(NAMES, len(NAMES)))
-            known: dict[str, str] = {}
+            name_for = _Names(number)
             messages: list[dict[str, Any]] = []
             for speaker, text in turns:
-                filled = _PLACEHOLDER.sub(lambda found: _name_for(found.group(), known, names), text)
+                filled = _PLACEHOLDER.sub(name_for, text)
                 role = "user" if speaker == turns[0][0] else "assistant"
                 if messages and messages[-1]["role"] == role:
                     messages[-1]["content"] += "\n" + filled
@@ -94,11 +96,18 @@ def iter_conversations(source: Path) -> Iterator[list[dict[str, Any]]]:
             yield messages
 
 
-def _name_for(placeholder: str, known: dict[str, str], names: Iterator[str]) -> str:
-    key = placeholder.lower()
-    if key not in known:
-        known[key] = next(names, "Alex")
-    return known[key]
+class _Names:
+    """Names for the placeholders of one dialogue."""
+
+    def __init__(self, number: int) -> None:
+        self.left = iter(random.Random(number).sample(NAMES, len(NAMES)))
+        self.known: dict[str, str] = {}
+
+    def __call__(self, found: re.Match[str]) -> str:
+        placeholder = found.group().lower()
+        if placeholder not in self.known:
+            self.known[placeholder] = next(self.left, "Alex")
+        return self.known[placeholder]
 
 
 if __name__ == "__main__":

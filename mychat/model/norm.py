@@ -39,7 +39,8 @@ class _EagerRMSNorm(torch.autograd.Function):
         norm = torch.linalg.vector_norm(x, 2, -1, keepdim=True, dtype=torch.float32)
         scale = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, scale, weight)
-        return (x * scale.to(x.dtype)).mul_(weight.to(x.dtype))
+        normed: Tensor = x * scale.to(x.dtype)
+        return normed.mul_(weight.to(x.dtype))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:

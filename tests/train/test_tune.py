@@ -75,7 +75,7 @@ def test_the_first_trial_is_mychats_own_rules_and_the_best_is_no_worse(searched:
     started = [event for event in searched.events if isinstance(event, TrialStarted)]
     assert [(one.number, one.own_rules) for one in started] == [(0, True), (1, False), (2, False)]
     trials = ended(searched.events)
-    own = choose_recipe(SHORT, 10_000, 0.0)
+    own = choose_recipe(SHORT, 10_000, 0.0, drawn=True)
     rules = ("matrix_learning_rate", "learning_rate", "dropout", "weight_decay")
     assert trials[0].settings == {name: getattr(own, name) for name in rules}  # size and vocabulary were given
     assert trials[1].settings == started[1].settings != trials[2].settings

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mychat.config import PRESETS, TrainSettings
@@ -11,6 +11,7 @@ chars = st.integers(1_000, 10**9)
 peaks = st.floats(1e10, 1e15)
 
 
+@settings(deadline=None)
 @given(minutes, chars, peaks)
 def test_the_fewer_the_words_the_more_is_done_against_learning_by_heart(budget: float, text: int, peak: float) -> None:
     few, many = (choose_recipe(TrainSettings(minutes=budget), length, peak) for length in (text, 4 * text))
@@ -20,6 +21,7 @@ def test_the_fewer_the_words_the_more_is_done_against_learning_by_heart(budget: 
     assert choose_recipe(TrainSettings(minutes=budget), text, peak, drawn=True).dropout == 0
 
 
+@settings(deadline=None)
 @given(minutes, chars, peaks)
 def test_a_longer_run_has_no_smaller_network_and_a_step_is_whole_rows(budget: float, text: int, peak: float) -> None:
     sizes = list(PRESETS)
@@ -30,6 +32,7 @@ def test_a_longer_run_has_no_smaller_network_and_a_step_is_whole_rows(budget: fl
     assert short.batch_tokens % short.context_length == 0
 
 
+@settings(deadline=None)
 @given(minutes, chars, peaks, st.sampled_from([*PRESETS]), st.floats(0, 0.9), st.floats(0, 2))
 def test_what_is_given_wins(budget: float, text: int, peak: float, size: str, dropout: float, decay: float) -> None:
     given_settings = TrainSettings(minutes=budget, size=size, dropout=dropout, weight_decay=decay, batch_tokens=4096)

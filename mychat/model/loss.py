@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 20
-"""Logits alive at a time on a CPU: 4 MB in fp32, about a cache."""
+CHUNK_ELEMENTS = 1 << 21
+"""Logits alive at a time on a CPU: 8 MB in fp32, which a cache holds."""
 CHUNK_ELEMENTS_GPU = 1 << 27
 
 
@@ -45,9 +45,9 @@ class _SummedLoss(torch.autograd.Function):
         for rows, wanted in zip(*_chunks(hidden, targets, weight.shape[0]), strict=True):
             logits = F.linear(rows, weight).float()
             place = torch.arange(len(wanted), device=wanted.device)
-            normaliser = logits.logsumexp(-1, keepdim=True)
-            total += (normaliser.squeeze(-1) - logits[place, wanted]).sum()
-            surplus = logits.sub_(normaliser).exp_()  # probability, less one for the right id
+            shares = torch.log_softmax(logits, -1)
+            total -= shares[place, wanted].sum()
+            surplus = shares.exp_()  # probability, less one for the right id
             surplus[place, wanted] -= 1.0
             surplus = surplus.to(hidden.dtype)
             hidden_grad[start : start + len(rows)] = surplus @ weight

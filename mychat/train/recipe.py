@@ -119,8 +119,8 @@ def _size(settings: TrainSettings, peak_flops: float) -> str:
 
 
 def _tokens_seen(settings: TrainSettings, size: str, peak_flops: float) -> float:
-    """Estimate what a run will see: of its steps, or of its time."""
-    if settings.steps is not None:
+    """Estimate what a run will see: in its time, or in its steps when only they are given."""
+    if settings.minutes is None and settings.steps is not None:
         return float(settings.steps * (settings.batch_tokens or BATCH_TOKENS[size][0]))
     seconds = TRAINING_SHARE * 60 * (settings.minutes or DEFAULT_MINUTES)
     preset = PRESETS[size]

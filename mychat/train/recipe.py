@@ -33,7 +33,7 @@ SIZE_BY_FLOPS = ((60e12, "nano"), (600e12, "micro"), (4e15, "mini"), (50e15, "sm
 
 # --- how
 
-FEWEST_STEPS = 800
+FEWEST_STEPS = 1600
 """A batch doubles as long as this leaves more steps than these: larger ones run faster, and learn no worse."""
 BATCH_TOKENS = {
     "nano": (1024, 4096), "micro": (2048, 8192), "mini": (4096, 16384), "small": (8192, 32768), "base": (65536, 524288)

@@ -42,6 +42,9 @@ BATCH_TOKENS = {
 MATRIX_RATE = {"nano": 0.015}
 OTHER_MATRIX_RATE, LEARNING_RATE = 0.02, 0.004
 
+CHARS_PER_ID = 1000
+"""Of training text, for each id of the vocabulary: with fewer, an id is met too seldom."""
+
 # --- against learning by heart
 
 FRESH_EPOCHS = 3.0
@@ -80,7 +83,7 @@ def choose_recipe(settings: TrainSettings, chars: int, peak_flops: float, *, dra
     size = settings.size or _size(settings, peak_flops)
     preset = PRESETS[size]
     context_length = settings.context_length or preset.context_length
-    vocab_size = settings.vocab_size or max(512, min(preset.vocab_size, chars // 100))
+    vocab_size = settings.vocab_size or max(512, min(preset.vocab_size, chars // CHARS_PER_ID))
     seen = _tokens_seen(settings, size, peak_flops)
     epochs = 1.0 if drawn else max(1.0, seen * BYTES_PER_TOKEN / max(1, chars))
     doublings = math.log2(epochs)

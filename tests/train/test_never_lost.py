@@ -104,6 +104,8 @@ def test_a_rising_loss_is_noticed_and_a_noisy_one_is_not() -> None:
     assert any(fault and "rose from" in fault for fault in faults)
     assert LossWatch().fault(float("nan"), 1.0)
     assert LossWatch().fault(1.0, float("inf"))
+    sparse = LossWatch()  # small batches, in some of which nothing is scored
+    assert not any(sparse.fault(0.0 if step % 3 else noise.gauss(4.3, 0.8), 1.0) for step in range(300))
     early = LossWatch()
     assert not any(early.fault(float(step), 1.0) for step in range(SETTLING_STEPS))
 

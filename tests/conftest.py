@@ -47,7 +47,9 @@ Nice to meet you, {name}!
 > {what's my name|what is my name|do you know my name|say my name}?
 You are {name}.
 """
-QUICK = TrainSettings(steps=40, size="nano", context_length=64, batch_tokens=256, vocab_size=300, validations=2)
+QUICK = TrainSettings(
+    steps=40, size="nano", context_length=64, batch_tokens=256, vocab_size=300, validations=2, precision="fp32"
+)  # in fp32 whatever the machine, so that losses can be compared
 
 
 def write_persona(folder: Path) -> Path:

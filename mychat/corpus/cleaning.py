@@ -24,13 +24,24 @@ _FTFY = ftfy.TextFixerConfig(
     normalization="NFC",
     explain=False,
 )
+MOST_PASSES = 8
 
 
 def clean_text(text: str) -> str:
     """Repair mojibake, straighten quotes, unify line ends, drop invisible marks.
 
-    Zero-width joiners stay: emoji and several scripts need them.
+    Zero-width joiners stay: emoji and several scripts need them. What a repair
+    uncovers is repaired too.
     """
+    for _ in range(MOST_PASSES):
+        cleaned = _clean_once(text)
+        if cleaned == text:
+            break
+        text = cleaned
+    return text
+
+
+def _clean_once(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\x1b" in text:
         text = remove_terminal_escapes(text)

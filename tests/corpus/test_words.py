@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mychat.config import SAMPLING_NAMES
@@ -113,6 +113,7 @@ def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, v
 
 
 @given(st.text())
+@example("\x9dÂ\x83")
 def test_cleaning_is_stable_and_leaves_no_control(text: str) -> None:
     cleaned = clean_text(text)
     assert clean_text(cleaned) == cleaned

@@ -19,6 +19,7 @@ batch_tokens = 256
 vocab_size = 300
 validations = 3
 save_every_seconds = 0
+precision = "fp32"
 """
 
 

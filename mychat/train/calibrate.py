@@ -20,7 +20,7 @@ from mychat.train.network import compile_layers, uncompile_layers
 from mychat.train.setup import Setup
 
 COMPILE_PAYS_SECONDS = 150.0
-"""Compiling takes 10 to 15 s, 3 when torch has it in its cache, and makes steps 1.1 to 1.25 times as fast
+"""Compiling takes 9 to 15 s, 3 to 9 when torch has it in its cache, and makes steps 1.1 to 1.25 times as fast
 (docs/log.md)."""
 TIMED_SHARE = 0.03
 """Of the budget, for the final timing: the machine's speed wavers, and the plan trusts this."""

@@ -21,7 +21,7 @@ TRAINING_SHARE = 0.85
 """Of the whole command, for steps; the rest is start-up, validation and the end."""
 PEAK_SHARE = {"nano": 0.3, "micro": 0.43, "mini": 0.52, "small": 0.55, "base": 0.55}
 """Of the matrix products' peak, what steps of a size reach on a CPU."""
-BYTES_PER_TOKEN = 3.2
+CHARS_PER_TOKEN = 3.2
 """Of text, roughly."""
 
 # --- how large
@@ -85,7 +85,7 @@ def choose_recipe(settings: TrainSettings, chars: int, peak_flops: float, *, dra
     context_length = settings.context_length or preset.context_length
     vocab_size = settings.vocab_size or max(512, min(preset.vocab_size, chars // CHARS_PER_ID))
     seen = _tokens_seen(settings, size, peak_flops)
-    epochs = 1.0 if drawn else max(1.0, seen * BYTES_PER_TOKEN / max(1, chars))
+    epochs = 1.0 if drawn else max(1.0, seen * CHARS_PER_TOKEN / max(1, chars))
     doublings = math.log2(epochs)
     beyond = max(0.0, doublings - math.log2(FRESH_EPOCHS))
     return Recipe(

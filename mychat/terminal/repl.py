@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any, Self
 
 import platformdirs
 from prompt_toolkit import PromptSession
@@ -32,35 +35,59 @@ def chat_loop(terminal: Terminal, session: ChatSession, name: str, greeting: str
         stream.push(greeting)
         stream.finish()
     terminal.note("/help lists the commands, Ctrl-D leaves")
-    for line in _lines():
-        try:
-            if line.startswith("/"):
-                terminal.note(run_slash(session, line))
-            elif line.strip():
-                _answer(terminal, session, name, line)
-        except LeaveChat:
-            return
-        except MychatError as error:
-            terminal.note(str(error), style="error")
+    with _StopKey() as stop:
+        for line in _lines():
+            try:
+                if line.startswith("/"):
+                    terminal.note(run_slash(session, line))
+                elif line.strip():
+                    _answer(terminal, session, name, line, stop)
+            except LeaveChat:
+                return
+            except MychatError as error:
+                terminal.note(str(error), style="error")
 
 
-def _answer(terminal: Terminal, session: ChatSession, name: str, line: str) -> None:
+class _StopKey:
+    """Ctrl-C as a wish: it ends the reply, and never strikes between a reply and the next prompt.
+
+    While a line is read, prompt-toolkit takes Ctrl-C. Input from a pipe keeps the shell's habit: it ends the chat.
+    """
+
+    def __init__(self) -> None:
+        self.pressed = False
+        self._before: Any = None
+
+    def _press(self, _number: int, _frame: FrameType | None) -> None:
+        self.pressed = True
+
+    def __enter__(self) -> Self:
+        if sys.stdin.isatty():
+            self._before = signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+
+def _answer(terminal: Terminal, session: ChatSession, name: str, line: str, stop: _StopKey) -> None:
+    stop.pressed = False
     events = session.send(line)
     stream: ReplyStream | None = None
     cut = False
-    try:
-        for event in events:
-            if isinstance(event, TurnsDropped):
-                turns = "the oldest turn" if event.turns == 1 else f"the {event.turns} oldest turns"
-                terminal.note(f"the context window is full: {turns} left it ({event.in_all} so far)")
-            elif isinstance(event, ReplyEnd):
-                cut = event.finish_reason != "stop"
-            else:
-                stream = stream or _begin(terminal, name)
-                stream.push(event.text)
-    except KeyboardInterrupt:
-        events.close()
-        cut = True
+    for event in events:
+        if isinstance(event, TurnsDropped):
+            turns = "the oldest turn" if event.turns == 1 else f"the {event.turns} oldest turns"
+            terminal.note(f"the context window is full: {turns} left it ({event.in_all} so far)")
+        elif isinstance(event, ReplyEnd):
+            cut = event.finish_reason != "stop"
+        else:
+            stream = stream or _begin(terminal, name)
+            stream.push(event.text)
+            if stop.pressed:
+                events.close()
+                cut = True
     if stream is not None:
         stream.finish()
     if cut:

@@ -80,20 +80,29 @@ def write_conversations(source: Path, out: Path) -> None:
 
 
 def iter_conversations(source: Path) -> Iterator[list[dict[str, Any]]]:
-    """Yield each dialogue's messages; a placeholder stands for the same name throughout a dialogue."""
+    """Yield each dialogue's messages."""
     with lzma.open(source, "rt", encoding="utf-8") as lines:
         for number, line in enumerate(lines):
             turns = json.loads(line)["turns"]
-            name_for = _Names(number)
-            messages: list[dict[str, Any]] = []
-            for speaker, text in turns:
-                filled = _PLACEHOLDER.sub(name_for, text)
-                role = "user" if speaker == turns[0][0] else "assistant"
-                if messages and messages[-1]["role"] == role:
-                    messages[-1]["content"] += "\n" + filled
-                else:
-                    messages.append({"role": role, "content": filled})
-            yield messages
+            yield join_turns(fill_names(turns, number), assistant="2" if turns[0][0] == "1" else "1")
+
+
+def fill_names(turns: list[list[str]], number: int) -> list[list[str]]:
+    """Fill the placeholders of dialogue `number`; one stands for the same name throughout."""
+    name_for = _Names(number)
+    return [[speaker, _PLACEHOLDER.sub(name_for, text)] for speaker, text in turns]
+
+
+def join_turns(turns: list[list[str]], *, assistant: str) -> list[dict[str, Any]]:
+    """Turn [speaker, text] pairs into messages; what one speaker says in a row is one message."""
+    messages: list[dict[str, Any]] = []
+    for speaker, text in turns:
+        role = "assistant" if speaker == assistant else "user"
+        if messages and messages[-1]["role"] == role:
+            messages[-1]["content"] += "\n" + text
+        else:
+            messages.append({"role": role, "content": text})
+    return messages
 
 
 class _Names:

@@ -78,8 +78,8 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "nano": Preset(4, 2, 1, 128, 384, vocab_size=2048, context_length=256),  # 1 M
-    "micro": Preset(4, 4, 2, 256, 704, vocab_size=2560, context_length=256),  # 4 M
+    "nano": Preset(4, 2, 1, 128, 384, vocab_size=8192, context_length=256),  # 2 M
+    "micro": Preset(4, 4, 2, 256, 704, vocab_size=8192, context_length=256),  # 5 M
     "mini": Preset(6, 6, 2, 384, 1024, vocab_size=4096),  # 11 M
     "small": Preset(8, 8, 4, 512, 1408, vocab_size=8192),  # 28 M
     "base": Preset(12, 12, 4, 768, 2304, vocab_size=32768, context_length=1024),  # 108 M

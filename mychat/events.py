@@ -67,6 +67,17 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class Retimed:
+    """The machine turned out faster or slower than it was timed: the steps of the stages, as they are now planned."""
+
+    stage: str
+    step: int
+    steps: dict[str, int]
+    steps_before: int
+    """Of all stages, as they were planned."""
+
+
+@dataclass(frozen=True, slots=True)
 class StageStarted:
     """A stage begins (or goes on, at `step`)."""
 
@@ -158,6 +169,7 @@ TrainEvent = (
     Notice
     | CorpusRead
     | Planned
+    | Retimed
     | StageStarted
     | Stepped
     | Validated

@@ -1,4 +1,4 @@
-"""`mychat persona list|show|new`."""
+"""`mychat persona list|show|new|check`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from mychat.cli.options import JsonOption
 
-personas = typer.Typer(help="List, show and start personas.", no_args_is_help=True, rich_markup_mode=None)
+personas = typer.Typer(help="List, show, start and check personas.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @personas.command("list")
@@ -53,16 +53,56 @@ def new(
     display_name: Annotated[str | None, typer.Option(help="What it calls itself.")] = None,
     fact: Annotated[list[str] | None, typer.Option(help="A first-person sentence about it; repeat for more.")] = None,
 ) -> None:
-    """Write a persona to start from, with dialogues that train as they stand."""
+    """Write a persona to start from, with dialogues that train as they stand.
+
+    In a terminal it asks a few questions first, unless facts are given.
+    """
+    import sys
+
     from mychat.config import personas_folder
-    from mychat.corpus.starter import new_persona
+    from mychat.corpus.starter import Sketch, new_persona
+    from mychat.terminal.ask import ask_sketch
     from mychat.terminal.console import Terminal
 
-    new_persona(personas_folder(), name, display_name, tuple(fact or ()))
-    folder = personas_folder() / name
     terminal = Terminal()
+    if sys.stdin.isatty() and not fact:
+        sketch = ask_sketch(terminal, name, display_name)
+    else:
+        sketch = Sketch(display_name or "", facts=tuple(fact or ()))
+    new_persona(personas_folder(), name, sketch)
+    folder = personas_folder() / name
     terminal.result(str(folder))
-    terminal.note(f"edit {folder}/dialogues.chat, then type: mychat train {name}")
+    terminal.note(f"edit {folder}/dialogues.chat; mychat persona check {name} says what is missing")
+    terminal.note(f"then type: mychat train {name}")
+
+
+@personas.command()
+def check(
+    persona: Annotated[str, typer.Argument(help="A name under personas/, a folder or a file.")],
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", "-m", help="The budget it is to be trained with.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Examine a persona's words: what will keep a model from learning them well, with file and line.
+
+    Exits with 1 when there is a problem, as a linter does; advice alone is no problem.
+    """
+    from dataclasses import asdict
+
+    from mychat.config import TrainSettings
+    from mychat.terminal.console import Terminal
+    from mychat.terminal.tables import print_checkup
+    from mychat.train.checkup import check_up
+
+    checkup = check_up(persona, TrainSettings(minutes=minutes))
+    terminal = Terminal()
+    if json:
+        terminal.json(asdict(checkup))
+    else:
+        print_checkup(terminal, checkup, persona)
+    if checkup.problems:
+        raise typer.Exit(1)
 
 
 def register(app: typer.Typer) -> None:

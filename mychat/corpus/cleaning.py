@@ -50,6 +50,12 @@ def _clean_once(text: str) -> str:
     return _UNWANTED.sub("", text)
 
 
+def find_unwanted(text: str) -> str:
+    """Return the first character of a line that reading removes, or nothing; a byte order mark may begin it."""
+    found = _UNWANTED.search(text.removeprefix("\ufeff").removesuffix("\r"))
+    return found.group() if found else ""
+
+
 def read_text(path: Path) -> str:
     """Read a UTF-8 file, cleaned.
 

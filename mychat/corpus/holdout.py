@@ -105,12 +105,21 @@ class Holder:
         return shared >= SHARED_WORDS * sum(weights.values())
 
 
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
+"""Chinese and Japanese are written without spaces: there, a character counts as a word."""
+
+
+def list_words(text: str) -> list[str]:
+    """Split a line's key: `"Wie geht's 你好"` -> `["wie", "gehts", "你", "好"]`."""
+    return _WORD.findall(line_key(text))
+
+
 def _words(pattern: Pattern) -> set[str]:
     """Collect the literal words of a pattern."""
     words: set[str] = set()
     for node in pattern:
         if isinstance(node, Text):
-            words |= set(line_key(node.text).split())
+            words |= set(list_words(node.text))
         elif isinstance(node, Choice):
             words |= {word for option in node.options for word in _words(option)}
     return words

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -12,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mychat.events import Planned, Sampled, StageStarted, Stepped, TrainEvent, Validated
+from mychat.events import Planned, Retimed, Sampled, StageStarted, Stepped, TrainEvent, Validated
 from mychat.terminal.loss_curve import LossCurve
 from mychat.terminal.sanitise import sanitise
 
@@ -45,6 +46,9 @@ class Dashboard:
             case Planned():
                 self.plan = event
                 self.curve.steps = max(1, sum(event.steps.values()))
+            case Retimed() if self.plan:
+                self.plan = replace(self.plan, steps=event.steps)
+                self.curve.steps = sum(event.steps.values())
             case StageStarted():
                 self._start_stage(event)
             case Stepped():

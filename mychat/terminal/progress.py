@@ -14,6 +14,7 @@ from mychat.events import (
     Finished,
     Notice,
     Planned,
+    Retimed,
     RolledBack,
     Sampled,
     StageStarted,
@@ -126,6 +127,12 @@ def lines_about(event: TrainEvent) -> list[str]:
             return describe_plan(event)
         case Notice():
             return [event.text]
+        case Retimed():
+            pace = "faster" if sum(event.steps.values()) > event.steps_before else "slower"
+            return [
+                f"{event.stage} step {event.step}: {pace} than timed; "
+                f"{sum(event.steps.values()):,} steps instead of {event.steps_before:,}"
+            ]
         case StageStarted():
             return [f"{event.stage}: {event.steps:,} steps" + (f", from step {event.step:,}" if event.step else "")]
         case Validated():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mychat.corpus.doctor import Checkup
 from mychat.corpus.persona import Persona
 from mychat.terminal.console import Terminal
 from mychat.terminal.sanitise import sanitise
@@ -94,14 +95,7 @@ def print_persona(terminal: Terminal, summary: Mapping[str, Any]) -> None:
     for key in keys:
         value = summary[key]
         if value:
-            shown = (
-                value
-                if isinstance(value, str)
-                else f"{value:,}"
-                if value < 10**15
-                else f"about 10^{len(str(value)) - 1}"
-            )
-            rows.append((key.replace("_", " "), shown))
+            rows.append((key.replace("_", " "), value if isinstance(value, str) else _large(value)))
     rows += [("fact", fact) for fact in summary["description"]]
     _print_pairs(terminal, rows)
     for example in summary["examples"]:
@@ -109,6 +103,29 @@ def print_persona(terminal: Terminal, summary: Mapping[str, Any]) -> None:
         for message in example:
             mark = {"user": "> ", "system": "@ "}.get(message["role"], "")
             terminal.result(f"  {mark}{message['content']}")
+
+
+def print_checkup(terminal: Terminal, checkup: Checkup, name: str) -> None:
+    """Print the counts, each finding a line, and what to do next."""
+    rows = [(key.replace("_", " "), _large(value)) for key, value in checkup.counts.items() if value]
+    if {"tokens", "parameters"} <= checkup.counts.keys():
+        rows.append(("tokens per parameter", f"{checkup.counts['tokens'] / checkup.counts['parameters']:.2g}"))
+    _print_pairs(terminal, rows)
+    terminal.result("")
+    for finding in checkup.findings:
+        terminal.result(f"{finding.where}: {finding.kind}: {finding.text}")
+    found = len(checkup.findings)
+    if not found:
+        terminal.note(f"nothing to complain about; now type: mychat train {name}", style="good")
+    else:
+        advice = found - checkup.problems
+        terminal.note(
+            f"{checkup.problems} problem{'s' * (checkup.problems != 1)}, {advice} piece{'s' * (advice != 1)} of advice"
+        )
+
+
+def _large(value: int) -> str:
+    return f"{value:,}" if value < 10**15 else f"about 10^{len(str(value)) - 1}"
 
 
 def print_tokens(terminal: Terminal, ids: Sequence[int], pieces: Sequence[bytes]) -> None:

@@ -17,7 +17,7 @@ from mychat.corpus.texts import sample_texts
 from mychat.corpus.words import Words, load_words
 from mychat.errors import CheckpointError, ConfigError, CorpusError
 from mychat.evaluate.sides import all_rows, chat_rows, evaluate_side
-from mychat.events import CorpusRead, Finished, Notice, Sampled, TrainEvent, Validated
+from mychat.events import CorpusRead, Finished, Notice, Retimed, Sampled, TrainEvent, Validated
 from mychat.generate.engine import Engine
 from mychat.model.batch import Rows, map_rows
 from mychat.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -29,7 +29,7 @@ from mychat.train.calibrate import calibrate, compile_if_possible, fit_micro_bat
 from mychat.train.loop import Run
 from mychat.train.network import ScoredGPT, compile_layers, full_weights, spread
 from mychat.train.optimizer import SplitOptimizer
-from mychat.train.plan import SECONDS_PER_EXAM, SECONDS_TO_FINISH, Plan, make_plan
+from mychat.train.plan import OFF_SHARE, SAMPLES_PER_EXAM, SECONDS_TO_FINISH, Plan, make_plan
 from mychat.train.probe import Probe, choose_probe
 from mychat.train.recipe import DEFAULT_MINUTES, Recipe, chars_to_draw, choose_recipe
 from mychat.train.request import TrainRequest
@@ -56,6 +56,7 @@ class Job:
             self.settings = replace(self.settings, minutes=DEFAULT_MINUTES)
         self.saved: SavedRun | None = None
         self.last_save = time.monotonic()
+        self.clock = 0.0, 0
 
     # --- from words to a run in memory
 
@@ -218,8 +219,35 @@ class Job:
     def _seconds_left(self) -> float:
         """Return the budget that is left for training, with room kept for the end."""
         minutes = self.settings.minutes or DEFAULT_MINUTES
-        ending = SECONDS_TO_FINISH + SECONDS_PER_EXAM * len(self.split.test.exams)
+        an_exam = SAMPLES_PER_EXAM * self.run.setup.sample_seconds
+        ending = SECONDS_TO_FINISH + an_exam * len(self.split.test.exams)
         return minutes * 60 - ending - (time.monotonic() - self.request.started)
+
+    def look_at_clock(self) -> None:
+        """Remember the time and the steps done, for `keep_time` to count from."""
+        self.clock = time.monotonic(), self.run.progress.overall
+
+    def keep_time(self, place: int) -> Retimed | None:
+        """Fit the steps that are left to the time that is, where the machine is not as fast as it was timed.
+
+        Stage number `place` is running. A plan made from steps stays as it is, and so does that of a resumed run.
+        """
+        if self.settings.steps is not None or self.saved:
+            return None
+        since, done_then = self.clock
+        progress, before = self.run.progress, self.plan
+        self.look_at_clock()
+        done, left = progress.overall - done_then, before.steps_left(place, progress.step)
+        if done <= 0 or left <= 0:
+            return None
+        needed, given = left * (self.clock[0] - since) / done, self._seconds_left()
+        off = abs(needed - given) / (60 * (self.settings.minutes or DEFAULT_MINUTES)) > OFF_SHARE
+        factor = self.world.agree(given / needed if off else 1.0)
+        if factor == 1.0:
+            return None
+        self.plan = before.refitted(place, progress.step, factor, self.settings.final_rate_share)
+        steps = {stage.name: stage.steps for stage in self.plan.stages}
+        return Retimed(self.plan.stages[place].name, progress.step, steps, before.steps)
 
     # --- while it runs
 

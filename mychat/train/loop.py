@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -157,14 +157,17 @@ def _gradients_later(network: Any, *, later: bool) -> Any:
     return nullcontext()
 
 
-def run_stage(run: Run, stage: Stage, *, keeps_best: bool) -> Iterator[TrainEvent]:
+def run_stage(run: Run, planned: Callable[[], Stage], *, keeps_best: bool) -> Iterator[TrainEvent]:
     """Train one stage from where it stands, yielding what happens; the caller may save after any event.
+
+    `planned` is asked for the stage again after each validation pass, when the caller may have changed its steps.
 
     Every step seeds its own randomness, so a step's number, the weights and the
     optimizer's state are all there is to resume.
     Raises: Diverged.
     """
     progress, patience = run.progress, run.settings.patience
+    stage = planned()
     rows = run.train[stage.loss_on]
     interval = stage.interval
     yield StageStarted(stage.name, progress.step, stage.steps)
@@ -174,6 +177,7 @@ def run_stage(run: Run, stage: Stage, *, keeps_best: bool) -> Iterator[TrainEven
         due = progress.step > 0 and (at_interval or progress.step == stage.steps)
         if due and progress.validated < progress.overall:
             yield _validate(run, stage, keeps_best)
+            stage = planned()
         if progress.step == stage.steps:
             return
         if patience and keeps_best and progress.worse >= patience:

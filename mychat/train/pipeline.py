@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from mychat.errors import CheckpointError, Interrupted, TrainingError
 from mychat.events import Notice, RolledBack, Saved, TrainEvent, Validated
@@ -14,6 +15,7 @@ from mychat.train.interrupt import InterruptWish
 from mychat.train.job import Job
 from mychat.train.loop import Diverged, run_stage
 from mychat.train.request import TrainRequest
+from mychat.train.stage import Stage
 from mychat.train.world import joined_world
 
 MOST_ROLLBACKS = 3
@@ -82,21 +84,28 @@ def _run_to_the_end(job: Job, interrupt: InterruptWish) -> Iterator[TrainEvent]:
     for place in range(run.progress.stage, len(stages)):
         if run.progress.stage != place:
             run.progress.next_stage()
-        stage = stages[place]
-        for event in run_stage(run, stage, keeps_best=place == len(stages) - 1):
+        job.look_at_clock()
+        for event in run_stage(run, partial(_stage, job, place), keeps_best=place == len(stages) - 1):
             yield event
             if isinstance(event, Validated):
                 yield job.sample(event)
+                if retimed := job.keep_time(place):
+                    yield retimed
             due = time.monotonic() - job.last_save >= run.settings.save_every_seconds
             stop, due = run.world.agree((interrupt.wished, due))
             if stop or due:
                 job.save()
                 yield Saved(str(job.request.partial), run.progress.overall)
             if stop:
+                stage = _stage(job, place)
                 raise Interrupted(
                     f"stopped at {stage.name} step {run.progress.step} of {stage.steps}; "
                     f"saved in {job.request.partial}: type the same command with --resume to go on"
                 )
+
+
+def _stage(job: Job, place: int) -> Stage:
+    return job.plan.stages[place]
 
 
 def _roll_back(job: Job, fault: Diverged) -> RolledBack:

@@ -16,15 +16,18 @@ VALIDATION_SHARE = 0.04
 FEWEST_VALIDATION_ROWS = 16
 """Fewer tell too little, whatever the budget."""
 FEWEST_STEPS = 10
-SECONDS_PER_EXAM = 0.03
+SAMPLES_PER_EXAM = 0.2
+"""Exam questions are answered many at once: each takes so much of the time of a sample of 40 tokens."""
 SECONDS_TO_FINISH = 2.0
 """The last save, the final evaluation, leaving."""
 MANY_EPOCHS = 12.0
+OFF_SHARE = 0.03
+"""Of the budget: when a run would end so much too early or too late, its steps are fitted to the clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do; once made it is kept, so that the run is a fixed number of steps."""
+    """What a run will do. Made from `steps` it is never changed; made from minutes, it follows the clock."""
 
     recipe: Recipe
     setup: Setup
@@ -37,6 +40,18 @@ class Plan:
     def steps(self) -> int:
         """Of all stages together."""
         return sum(stage.steps for stage in self.stages)
+
+    def refitted(self, place: int, step: int, factor: float, final_share: float) -> Plan:
+        """Return it with `factor` times the steps that are left: stage number `place` is at `step`."""
+        stages = [
+            stage if number < place else stage.refitted(step if number == place else 0, factor, final_share)
+            for number, stage in enumerate(self.stages)
+        ]
+        return replace(self, stages=tuple(stages))
+
+    def steps_left(self, place: int, step: int) -> int:
+        """Count the steps that are left: stage number `place` is at `step`."""
+        return sum(stage.steps for stage in self.stages[place:]) - step
 
     def described(self, config: ModelConfig, train_tokens: int, device: str, processes: int, ends: float) -> Planned:
         """Say it. `ends` is when the command should be done, on the monotonic clock; 0 when nothing was timed."""

@@ -42,8 +42,10 @@ BATCH_TOKENS = {
 MATRIX_RATE = {"nano": 0.015}
 OTHER_MATRIX_RATE, LEARNING_RATE = 0.02, 0.004
 
-CHARS_PER_ID = 1000
-"""Of training text, for each id of the vocabulary: with fewer, an id is met too seldom."""
+CHARS_PER_ID, MOST_CHARS_PER_ID = 100, 1000
+"""Of training text, for each id of the vocabulary and each epoch: rare ids are learnt by heart before the rest."""
+MOST_IDS_DRAWN = 2048
+"""For a persona's expansions, which hold few different words."""
 
 # --- against learning by heart
 
@@ -83,16 +85,18 @@ def choose_recipe(settings: TrainSettings, chars: int, peak_flops: float, *, dra
     size = settings.size or _size(settings, peak_flops)
     preset = PRESETS[size]
     context_length = settings.context_length or preset.context_length
-    vocab_size = settings.vocab_size or max(512, min(preset.vocab_size, chars // CHARS_PER_ID))
-    seen = _tokens_seen(settings, size, peak_flops)
+    most_ids = settings.vocab_size or (MOST_IDS_DRAWN if drawn else preset.vocab_size)
+    seen = _tokens_seen(settings, size, most_ids, peak_flops)
+    batch_tokens = max(context_length, settings.batch_tokens or _batch_tokens(size, seen))
     epochs = 1.0 if drawn else max(1.0, seen * CHARS_PER_TOKEN / max(1, chars))
+    ids = min(most_ids, int(chars / min(MOST_CHARS_PER_ID, CHARS_PER_ID * epochs)))
     doublings = math.log2(epochs)
     beyond = max(0.0, doublings - math.log2(FRESH_EPOCHS))
     return Recipe(
         size=size,
-        vocab_size=vocab_size,
+        vocab_size=settings.vocab_size or max(512, ids),
         context_length=context_length,
-        batch_tokens=max(context_length, settings.batch_tokens or _batch_tokens(size, seen)),
+        batch_tokens=batch_tokens,
         dropout=_given(settings.dropout, round(min(MOST_DROPOUT, DROPOUT_PER_DOUBLING[size] * beyond), 2)),
         weight_decay=_given(settings.weight_decay, round(min(MOST_WEIGHT_DECAY, WEIGHT_DECAY * (1 + doublings)), 3)),
         matrix_learning_rate=_given(settings.matrix_learning_rate, MATRIX_RATE.get(size, OTHER_MATRIX_RATE)),
@@ -121,13 +125,12 @@ def _size(settings: TrainSettings, peak_flops: float) -> str:
     return next((size for most, size in SIZE_BY_FLOPS if flops <= most), "base")
 
 
-def _tokens_seen(settings: TrainSettings, size: str, peak_flops: float) -> float:
+def _tokens_seen(settings: TrainSettings, size: str, vocab_size: int, peak_flops: float) -> float:
     """Estimate what a run will see: in its time, or in its steps when only they are given."""
     if settings.minutes is None and settings.steps is not None:
         return float(settings.steps * (settings.batch_tokens or BATCH_TOKENS[size][0]))
     seconds = TRAINING_SHARE * 60 * (settings.minutes or DEFAULT_MINUTES)
-    preset = PRESETS[size]
-    return PEAK_SHARE[size] * peak_flops * seconds / flops_per_token(preset.model(preset.vocab_size))
+    return PEAK_SHARE[size] * peak_flops * seconds / flops_per_token(PRESETS[size].model(vocab_size))
 
 
 def _batch_tokens(size: str, seen: float) -> int:

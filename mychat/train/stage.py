@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mychat.config import TrainSettings
 
@@ -22,6 +22,8 @@ class Stage:
     decay: int
     interval: int
     """Steps between validation passes; there is one at the end in any case."""
+    decay_from: float = 1.0
+    """The share of the full rate it falls from; another than 1 where the steps were fitted to the clock meanwhile."""
 
     def rate_share(self, step: int, final_share: float) -> float:
         """Return the share of the full learning rate at a step (from 0)."""
@@ -29,8 +31,19 @@ class Stage:
             return (step + 1) / self.warmup
         left = self.steps - step
         if left <= self.decay:
-            return final_share + (1 - final_share) * left / (self.decay + 1)
+            return final_share + (self.decay_from - final_share) * left / (self.decay + 1)
         return 1.0
+
+    def refitted(self, step: int, factor: float, final_share: float) -> Stage:
+        """Return it with `factor` times the steps that are left at `step`; the rate goes on from where it is."""
+        left = self.steps - step
+        if left <= 0:
+            return self
+        fitted = max(1, round(left * factor))
+        if left > self.decay:
+            return replace(self, steps=step + fitted, decay=min(fitted, round(self.decay * factor)))
+        share = self.rate_share(step, final_share) - final_share
+        return replace(self, steps=step + fitted, decay=fitted, decay_from=final_share + share * (fitted + 1) / fitted)
 
 
 def make_stages(kind: str, steps: int, settings: TrainSettings, *, from_parent: bool) -> list[Stage]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mychat.errors import ConfigError
-from mychat.events import Planned, Sampled, StageStarted, Stepped, TrainEvent, Validated
+from mychat.events import Planned, Retimed, Sampled, StageStarted, Stepped, TrainEvent, Validated
 
 LOG_FOLDER = Path("runs")
 """Where TensorBoard looks by custom: `tensorboard --logdir runs`."""
@@ -31,6 +32,8 @@ def _log(events: Iterator[TrainEvent], writer: Any) -> Iterator[TrainEvent]:
             match event:
                 case Planned():
                     plan = event
+                case Retimed() if plan:
+                    plan = replace(plan, steps=event.steps)
                 case StageStarted():
                     before = plan.steps_before(event.stage) if plan else 0
                 case Stepped():

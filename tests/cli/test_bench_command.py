@@ -48,8 +48,8 @@ def test_the_table_has_a_line_a_figure_and_a_missing_compiler_is_said(
         r"matrix products, bf16 +[\d,.]+ [GT]FLOP/s\n"
         r"memory, copying +[\d,.]+ GB/s\n"
         r"\nsize +parameters +tokens/s +of the limit\n"
-        r"nano +1\.1 M +training, \w+ +[\d,]+ +\d+% MFU\n"
-        r"nano +1\.1 M +generation, fp32 +[\d,]+ +\d+% MBU\n",
+        r"nano +1\.8 M +training, \w+ +[\d,]+ +\d+% MFU\n"
+        r"nano +1\.8 M +generation, fp32 +[\d,]+ +\d+% MBU\n",
         out,
     )
     assert re.search(r"^nano: cannot be compiled here \(\w+\); torch needs a C\+\+ compiler", err, re.MULTILINE)

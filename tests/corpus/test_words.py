@@ -14,7 +14,7 @@ from mychat.corpus.cleaning import clean_text, read_text
 from mychat.corpus.jsonl import iter_jsonl
 from mychat.corpus.messages import Conversation, Message
 from mychat.corpus.persona import Persona, load_persona, render_persona
-from mychat.corpus.starter import new_persona
+from mychat.corpus.starter import Sketch, new_persona
 from mychat.corpus.words import load_words
 from mychat.errors import ConfigError, CorpusError, MychatError, SyntaxFault
 
@@ -226,18 +226,22 @@ def test_nothing_to_read_is_one_clear_line(tmp_path: Path, name: str) -> None:
 
 
 def test_a_new_persona_parses(tmp_path: Path) -> None:
-    new_persona(tmp_path, "luna", "Luna O'Hara", ("I live on the moon.",))
+    new_persona(tmp_path, "luna", Sketch("Luna O'Hara", "a {moon} | keeper", "on the moon", facts=("I glow.",)))
     words = load_words([tmp_path / "luna"], SAMPLING_NAMES)
-    assert words.persona.description == ("I live on the moon.",)
-    assert len(words.dialogues) == 7
+    assert words.persona.description == (
+        "My name is Luna O'Hara.", "I am a {moon} | keeper.", "I live on the moon.", "I glow.",
+    )  # fmt: skip
+    assert len(words.dialogues) == 9
+    who = next(one for one in words.dialogues if one.topic == "who")
+    assert who.accepts("I am a {moon} | keeper.", 0, {})
     with pytest.raises(CorpusError, match="exists already"):
-        new_persona(tmp_path, "luna")
+        new_persona(tmp_path, "luna", Sketch())
 
 
 @pytest.mark.parametrize("name", ["", "../up", ".hidden", "a b", "-x"])
 def test_a_new_persona_needs_a_file_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(MychatError):
-        new_persona(tmp_path, name)
+        new_persona(tmp_path, name, Sketch())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -38,3 +38,14 @@ def test_what_is_given_wins(budget: float, text: int, peak: float, size: str, dr
     given_settings = TrainSettings(minutes=budget, size=size, dropout=dropout, weight_decay=decay, batch_tokens=4096)
     recipe = choose_recipe(given_settings, text, peak)
     assert (recipe.size, recipe.dropout, recipe.weight_decay, recipe.batch_tokens) == (size, dropout, decay, 4096)
+
+
+@settings(deadline=None)
+@given(minutes, chars, peaks)
+def test_a_vocabulary_suits_the_text_and_many_epochs_shrink_it(budget: float, text: int, peak: float) -> None:
+    size = choose_recipe(TrainSettings(minutes=budget), text, peak).size
+    recipe = choose_recipe(TrainSettings(minutes=budget, size=size), text, peak)
+    assert 512 <= recipe.vocab_size <= PRESETS[size].vocab_size
+    assert recipe.vocab_size <= max(512, text // 100)
+    longer = choose_recipe(TrainSettings(minutes=4 * budget, size=size), text, peak)
+    assert longer.vocab_size <= recipe.vocab_size

@@ -17,15 +17,20 @@ from hypothesis import strategies as st
 
 from mychat.config import TrainSettings
 from mychat.errors import CheckpointError, ConfigError, CorpusError, Interrupted, MychatError
-from mychat.events import Finished, Notice, Planned, Saved, StageStarted, Stepped, Validated
+from mychat.events import Finished, Notice, Planned, Retimed, Saved, StageStarted, Stepped, Validated
 from mychat.model.checkpoint import load_checkpoint
-from mychat.train.loop import rows_of_step
+from mychat.train import calibrate, job
+from mychat.train.loop import Run, rows_of_step
 from mychat.train.pipeline import train
+from mychat.train.plan import Plan
+from mychat.train.recipe import choose_recipe
 from mychat.train.request import TrainRequest, make_request
+from mychat.train.setup import Setup
 from mychat.train.stage import make_stages
 from tests.conftest import QUICK, run
 
 DROPPING = replace(QUICK, dropout=0.1)
+RECIPE = choose_recipe(QUICK, 100_000, 1e11)
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -229,6 +234,47 @@ def test_stages_use_every_step_and_the_rate_rises_then_falls(steps: int, kind: s
     top = rates.index(max(rates))
     assert rates[:top] == sorted(rates[:top])
     assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+@given(
+    st.integers(2, 3000), st.sampled_from(["train", "pretrain", "finetune"]), st.floats(0.0, 1.0), st.floats(0.0, 4.0)
+)
+def test_steps_fitted_to_the_clock_leave_the_rate_where_it_is(
+    steps: int, kind: str, where: float, factor: float
+) -> None:
+    plan = Plan(RECIPE, Setup("fp32"), tuple(make_stages(kind, steps, TrainSettings(), from_parent=False)), 16)
+    place = int(where * (len(plan.stages) - 0.001))
+    step = int(where * plan.stages[place].steps)
+    fitted = plan.refitted(place, step, factor, 0.02)
+    left = plan.steps_left(place, step)
+    assert abs(fitted.steps_left(place, step) - factor * left) <= 1 + len(plan.stages)
+    assert fitted.stages[:place] == plan.stages[:place]
+    if step < plan.stages[place].steps:
+        assert fitted.stages[place].steps > step
+        before, after = (one.stages[place].rate_share(step, 0.02) for one in (plan, fitted))
+        assert after == pytest.approx(before, abs=2 / max(1, fitted.stages[place].steps - step))
+    rest = [stage.rate_share(one, 0.02) for stage in fitted.stages[place + 1 :] for one in range(stage.steps)]
+    rest += [fitted.stages[place].rate_share(one, 0.02) for one in range(step, fitted.stages[place].steps)]
+    assert all(0 < rate <= 1.0001 for rate in rest)
+
+
+def test_a_budget_follows_the_clock(persona_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibration is made to think that steps take three times as long: the plan must grow while it runs."""
+    real = calibrate.calibrate
+
+    def pessimist(run: Run, seconds: float) -> Setup:
+        setup = real(run, seconds)
+        return replace(setup, step_seconds=3 * setup.step_seconds)
+
+    monkeypatch.setattr(job, "calibrate", pessimist)
+    settings = replace(QUICK, steps=None, minutes=0.25, validations=6)
+    started = time.monotonic()
+    events = run(TrainRequest("train", [persona_folder], tmp_path / "out", settings, started=started))
+    retimed = [event for event in events if isinstance(event, Retimed)]
+    assert sum(retimed[0].steps.values()) > 1.5 * retimed[0].steps_before
+    planned = next(event for event in events if isinstance(event, Planned))
+    stages = load_checkpoint(tmp_path / "out").record["stages"]
+    assert sum(stage["steps"] for stage in stages) > sum(planned.steps.values())
 
 
 def test_settings_come_from_default_file_and_flag(persona_folder: Path, tmp_path: Path) -> None:

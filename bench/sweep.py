@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mychat.config import SAMPLING_NAMES, TrainSettings, find_words
+from mychat.corpus.augment import Typing
 from mychat.corpus.split import split_words
 from mychat.corpus.words import load_words
 from mychat.evaluate.sides import evaluate_side
@@ -73,8 +74,8 @@ def measure(words: str, given: dict[str, str]) -> dict[str, object]:
 def validation_figures(checkpoint: Checkpoint, words: str) -> dict[str, float]:
     """Measure the whole side that the run validated on."""
     read = load_words([find_words(words)], SAMPLING_NAMES)
-    record = checkpoint.record
-    side = split_words(read, record["data"]["train_chars"], record["settings"]["seed"]).validation
+    record, settings = checkpoint.record, checkpoint.record["settings"]
+    side = split_words(read, record["data"]["train_chars"], settings["seed"], Typing.of(settings)).validation
     return evaluate_side(Engine(checkpoint), side, "fp32", chat=checkpoint.is_chat).metrics
 
 

@@ -169,6 +169,15 @@ class TrainSettings:
     patience: int = 0
     """Stop after so many validation passes without a better one; 0 never stops early."""
     save_every_seconds: float = 60.0
+    replay_share: float = 0.1
+    """Of the words of a model that starts from the base model, those that the base model learnt from."""
+    vary_drop: float | None = None
+    """Shares of a persona's user lines that are typed in another way, each: a word left out; None: mychat's own."""
+    vary_synonym: float | None = None
+    vary_contraction: float | None = None
+    vary_typo: float | None = None
+    vary_case: float | None = None
+    vary_end: float | None = None
 
     def __post_init__(self) -> None:
         _require(self.minutes is None or self.minutes > 0, f"minutes {self.minutes} must be above 0")
@@ -184,12 +193,15 @@ class TrainSettings:
         _require(self.context_length is None or self.context_length >= 16, "context_length must be 16 or more")
         for name in ("threads", "batch_tokens", "micro_batch", "validations"):
             _require((getattr(self, name) or 1) >= 1 and getattr(self, name) != 0, f"{name} must be 1 or more")
+        _require(0 <= self.replay_share < 1, "replay_share must be from 0 to below 1")
         _require(self.patience >= 0, "patience must be 0 (never stops early) or more")
         for name in ("pretrain_share", "warmup_share", "decay_share", "final_rate_share"):
             _require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1")
         for name in ("matrix_learning_rate", "learning_rate", "clip_norm"):
             value = getattr(self, name)
             _require(value is None or value > 0, f"{name} must be above 0")
+        for name in ("vary_drop", "vary_synonym", "vary_contraction", "vary_typo", "vary_case", "vary_end"):
+            _require(0 <= (getattr(self, name) or 0) <= 1, f"{name} must be from 0 to 1")
         _require(self.dropout is None or 0 <= self.dropout < 1, f"dropout {self.dropout} must be from 0 to below 1")
         _require(self.weight_decay is None or self.weight_decay >= 0, "weight_decay must be 0 or more")
         _require(0 <= self.seed < 2**63, f"seed {self.seed} must be from 0 to 2^63 - 1")
@@ -231,6 +243,10 @@ def _typed(name: str, value: Any, annotation: str) -> Any:
 
 
 # --- places
+
+BASE_CHECKPOINT = "base-en"
+"""What a persona starts from when nothing else is said."""
+DEFAULT_CHECKPOINT = "milo"
 
 
 def _shipped(kind: str) -> list[Path]:

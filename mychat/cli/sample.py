@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from mychat.cli.options import SAMPLING, CheckpointOption, DeviceOption, JsonOption, SystemOption, with_options
+from mychat.cli.options import SAMPLING, DeviceOption, JsonOption, SpeakerOption, SystemOption, with_options
 
 
 @with_options(SAMPLING)
 def sample(
     prompt: Annotated[str | None, typer.Argument(help="What to say to it; '-' or a pipe reads stdin.")] = None,
-    checkpoint: CheckpointOption = "milo",
+    checkpoint: SpeakerOption = None,
     raw: Annotated[bool, typer.Option("--raw", help="Continue the prompt as plain text.")] = False,
     system: SystemOption = None,
     device: DeviceOption = "cpu",
@@ -27,13 +27,16 @@ def sample(
         from mychat.corpus.cleaning import read_stdin
 
         prompt = read_stdin()
+    from mychat.chat.character import find_character
     from mychat.generate.engine import load_engine
     from mychat.generate.sample import sample as run
     from mychat.terminal.console import Terminal
     from mychat.terminal.once import print_reply
 
-    engine = load_engine(checkpoint, device, chat=not raw)
-    events = run(engine, prompt, engine.defaults.updated(options), system=system, raw=raw)
+    character = find_character(checkpoint, system)
+    engine = load_engine(character.checkpoint, device, chat=not raw)
+    sampling = engine.defaults.updated(character.persona.sampling if character.persona else {}).updated(options)
+    events = run(engine, prompt, sampling, system=character.system, raw=raw)
     print_reply(Terminal(), events, as_json=json)
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from mychat.corpus.augment import vary_typing
+from mychat.corpus.augment import Typing, vary_typing
 from mychat.corpus.chatfile import Dialogue
+from mychat.corpus.holdout import line_key
 from mychat.corpus.messages import Conversation, Message
 from mychat.corpus.pattern import Choice, recalls
 from mychat.corpus.persona import Persona
@@ -25,19 +26,34 @@ MOST_CONVERSATIONS = 1_000_000
 COPIES_OF_RECALLING = 3
 
 
-def draw_conversations(dialogues: Sequence[Dialogue], persona: Persona, chars: int, seed: int) -> list[Conversation]:
+def draw_conversations(
+    dialogues: Sequence[Dialogue],
+    persona: Persona,
+    chars: int,
+    seed: int,
+    typing: Typing | None = None,
+    held_out: Collection[str] = (),
+) -> list[Conversation]:
     """Draw conversations until they hold `chars` characters.
 
     A dialogue comes up in proportion to its phrasings, about; one that says
     back what it was told more often: copying takes more examples than reciting.
+    User lines are typed in many ways, as often as `typing` says, but never so that they become one of the keys
+    `held_out`.
     """
     rng = random.Random(seed)
+    english = persona.language.partition("-")[0] == "en"
+
+    def typed(text: str, keep: set[str]) -> str:
+        varied = vary_typing(text, rng, keep, typing, english=english)
+        return text if line_key(varied) in held_out else varied
+
     deck = [dialogue for dialogue in dialogues for _ in range(_copies(dialogue))]
     waiting: deque[Dialogue] = deque()
     drawn: list[Conversation] = []
     while chars > 0 and deck and len(drawn) < MOST_CONVERSATIONS:
         chained = _deal(deck, waiting, rng)
-        conversation = _interleave(chained, _system_text(chained, persona, rng), rng)
+        conversation = _interleave(chained, _system_text(chained, persona, rng), rng, typed)
         drawn.append(conversation)
         chars -= sum(len(message.content) for message in conversation.messages)
     return drawn
@@ -82,7 +98,9 @@ def _system_text(chained: Sequence[Dialogue], persona: Persona, rng: random.Rand
     return " ".join(persona.description[index] for index in sorted(rng.sample(range(len(persona.description)), kept)))
 
 
-def _interleave(chained: Sequence[Dialogue], system: str | None, rng: random.Random) -> Conversation:
+def _interleave(
+    chained: Sequence[Dialogue], system: str | None, rng: random.Random, typed: Callable[[str, set[str]], str]
+) -> Conversation:
     """Shuffle the stretches between `...` lines, keeping each dialogue's own order."""
     stretches: list[deque[list[Message]]] = []
     for dialogue in chained:
@@ -94,7 +112,7 @@ def _interleave(chained: Sequence[Dialogue], system: str | None, rng: random.Ran
                 parts.append([])
             user, reply = spoken[2 * index : 2 * index + 2]
             told = {word for value in bindings[index].values() for word in value.split()}
-            parts[-1] += [Message("user", vary_typing(user.content, rng, keep=told)), reply]
+            parts[-1] += [Message("user", typed(user.content, told)), reply]
         stretches.append(parts)
     order = [index for index, parts in enumerate(stretches) for _ in parts]
     rng.shuffle(order)

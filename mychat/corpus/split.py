@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from mychat.corpus.augment import Typing
 from mychat.corpus.compose import draw_conversations
 from mychat.corpus.holdout import Exam, Holder, exam_conversation, line_key, rank, without_held_out, write_exams
 from mychat.corpus.messages import Conversation, Message, Role
@@ -71,7 +72,7 @@ class Split:
         return counts | {"overlap": asdict(self.overlap)}
 
 
-def split_words(words: Words, train_chars: int, seed: int) -> Split:
+def split_words(words: Words, train_chars: int, seed: int, typing: Typing | None = None) -> Split:
     """Split, draw the training conversations of the dialogues, and remove what overlaps.
 
     Raises: CorpusError when there is too little to hold anything out.
@@ -80,10 +81,11 @@ def split_words(words: Words, train_chars: int, seed: int) -> Split:
     if words.dialogues:
         holder = Holder(words.dialogues, seed)
         learnt = [without_held_out(dialogue, holder) for dialogue in words.dialogues]
-        train.conversations = draw_conversations(learnt, words.persona, train_chars, seed)
         for which, side in enumerate((validation, test)):
             side.exams = write_exams(words.dialogues, learnt, which, holder)
             side.conversations = [exam_conversation(exam, seed) for exam in side.exams]
+        asked = {line_key(exam.asked[-1].content) for side in (validation, test) for exam in side.exams}
+        train.conversations = draw_conversations(learnt, words.persona, train_chars, seed, typing, asked)
     drawn = len(train.conversations)
     _split_conversations(words.conversations, train, validation, test, seed)
     _split_texts(words.texts, train, validation, test, seed, required=not words.is_chat)

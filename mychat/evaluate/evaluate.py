@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mychat.config import SAMPLING_NAMES, find
+from mychat.corpus.augment import Typing
 from mychat.corpus.holdout import Exam
 from mychat.corpus.split import Side, split_words
 from mychat.corpus.words import Words, load_words
@@ -26,7 +27,8 @@ def evaluate(checkpoint: Checkpoint, data: Sequence[Path] = (), device: str = "c
     words = load_words(list(data) or _training_words(checkpoint), SAMPLING_NAMES)
     about = checkpoint.record["data"]
     if words.fingerprint() == about["fingerprint"]:
-        side = split_words(words, about["train_chars"], checkpoint.record["settings"]["seed"]).test
+        settings = checkpoint.record["settings"]
+        side = split_words(words, about["train_chars"], settings["seed"], Typing.of(settings)).test
     elif not data:
         raise CorpusError(
             f"{words.files[0].parent}: changed since {about['name']} was trained; name the words with --data"

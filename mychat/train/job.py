@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from mychat.config import SAMPLING_NAMES, ModelConfig, SamplingOptions
+from mychat.corpus.augment import Typing
+from mychat.corpus.replay import load_replay, mixed_in
 from mychat.corpus.split import Split, split_words
 from mychat.corpus.texts import sample_texts
 from mychat.corpus.words import Words, load_words
@@ -34,6 +36,7 @@ from mychat.train.probe import Probe, choose_probe
 from mychat.train.recipe import DEFAULT_MINUTES, Recipe, chars_to_draw, choose_recipe
 from mychat.train.request import TrainRequest
 from mychat.train.setup import Setup
+from mychat.train.start import chars_per_token, misfit
 from mychat.train.state import METRICS_FILE, SavedRun, load_run, metrics_file, run_files
 from mychat.train.world import World
 
@@ -69,6 +72,11 @@ class Job:
             raise CorpusError(f"{request.sources[0]}: plain text only; use `mychat pretrain`, or give it dialogues")
         self.chat = self.words.is_chat and request.kind != "pretrain"
         self.parent = load_checkpoint(request.parent) if request.parent else None
+        if self.parent and request.parent_by_default:
+            reason = misfit(self.parent, self.words, self.settings)
+            where = f"from scratch: {reason}" if reason else f"from {request.parent}; --from scratch does without"
+            yield Notice(f"starting {where}")
+            self.parent = None if reason else self.parent
         before: Checkpoint | None = self.parent
         if request.resume and request.partial.exists():
             before = load_checkpoint(request.partial)
@@ -76,19 +84,26 @@ class Job:
             self.settings = self.saved.settings
             yield Notice(f"going on with {request.partial}, under the plan it began with")
         self.identity = self._identity()
-        self.split = split_words(self.words, int(self.identity["train_chars"]), self.settings.seed)
+        typing = Typing.of(asdict(self.settings))
+        self.split = split_words(self.words, int(self.identity["train_chars"]), self.settings.seed, typing)
         yield self._corpus_read()
         side = self.split.train
+        if self.parent and request.parent:
+            side.conversations += mixed_in(load_replay(request.parent), side.conversations, self.settings.replay_share)
         said = [message.content for conversation in side.conversations for message in conversation.messages]
         chars = sum(map(len, said)) + sum(map(len, side.texts))
         self.precision = self.world.agree(pick_precision(self.settings.precision, self.device))
         self.peak_flops = self.world.agree(matmul_flops(self.device, self.precision, 1024))
         peak = self.peak_flops * self.world.size
         drawn = bool(self.words.dialogues)
-        recipe = self.saved.plan.recipe if self.saved else choose_recipe(self.settings, chars, peak, drawn=drawn)
+        like = self.parent.config if self.parent else None
+        recipe = (
+            self.saved.plan.recipe if self.saved else choose_recipe(self.settings, chars, peak, drawn=drawn, like=like)
+        )
         self.tokenizer = (
             before.tokenizer if before else train_tokenizer([*said, *sample_texts(side.texts)], recipe.vocab_size)
         )
+        self.chars_per_token = round(chars_per_token(self.tokenizer, self.words), 3)
         self.config = before.config if before else recipe.shape(self.tokenizer.vocab_size)
         self._prepare_run(replace(recipe, context_length=self.config.context_length))
         ends = time.monotonic() + self._seconds_left() if self.settings.steps is None and not self.saved else 0.0
@@ -281,13 +296,14 @@ class Job:
             "stage": self.plan.stages[-1].name,
             "stages": [asdict(stage) for stage in self.plan.stages],
             "chat": self.chat,
-            "parent": self.request.parent.name if self.request.parent else None,
+            "parent": self.request.parent.name if self.parent and self.request.parent else None,
             "data": {
                 "name": self.words.persona.name,
                 "files": [path.name for path in self.words.files],
                 "fingerprint": self.identity["fingerprint"],
                 "sources": [source.resolve().name for source in self.request.sources],
                 "train_chars": self.identity["train_chars"],
+                "chars_per_token": self.chars_per_token,
             },
             "split": self.split.describe(),
             "settings": asdict(self.settings),

@@ -8,7 +8,7 @@ from the smaller sizes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mychat.config import PRESETS, ModelConfig, TrainSettings
 from mychat.train.setup import flops_per_token
@@ -77,11 +77,17 @@ class Recipe:
         return PRESETS[self.size].model(vocab_size, self.context_length)
 
 
-def choose_recipe(settings: TrainSettings, chars: int, peak_flops: float, *, drawn: bool = False) -> Recipe:
+def choose_recipe(
+    settings: TrainSettings, chars: int, peak_flops: float, *, drawn: bool = False, like: ModelConfig | None = None
+) -> Recipe:
     """Choose for a budget, `chars` characters of training text, and a machine of `peak_flops` (all processes).
 
     `drawn` text is a persona's expansions: few sentences in many wordings, which are to be learnt by heart.
+    `like` is the shape of the model it starts from.
     """
+    if like:
+        size = size_like(like)
+        settings = replace(settings, size=size, vocab_size=like.vocab_size, context_length=like.context_length)
     size = settings.size or _size(settings, peak_flops)
     preset = PRESETS[size]
     context_length = settings.context_length or preset.context_length
@@ -116,6 +122,15 @@ def chars_to_draw(settings: TrainSettings) -> int:
     else:
         wanted = int((settings.minutes or DEFAULT_MINUTES) * CHARS_PER_MINUTE)
     return max(200_000, min(MOST_CHARS, wanted))
+
+
+def size_like(config: ModelConfig) -> str:
+    """Name the preset that is nearest in what its layers hold."""
+    return min(PRESETS, key=lambda name: abs(math.log(_layers(PRESETS[name].model(1)) / _layers(config))))
+
+
+def _layers(config: ModelConfig) -> int:
+    return config.count_parameters() - config.vocab_size * config.n_embd
 
 
 def _size(settings: TrainSettings, peak_flops: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mychat.config import TrainSettings, checkpoints_folder, find_words, is_path
+from mychat.config import BASE_CHECKPOINT, TrainSettings, checkpoints_folder, find_words, is_path, list_names
 from mychat.corpus.persona import load_toml
 from mychat.errors import ConfigError
 from mychat.model.checkpoint import find_checkpoint
@@ -26,6 +26,8 @@ class TrainRequest:
     out: Path
     settings: TrainSettings
     parent: Path | None = None
+    parent_by_default: bool = False
+    """Nobody asked for the parent, so the run may do without when it does not fit."""
     resume: bool = False
     force: bool = False
     plan_only: bool = False
@@ -55,12 +57,16 @@ def make_request(
     name = options.get("out") or paths[0].resolve().stem
     if not Path(name).name or name == "..":
         raise ConfigError(f"--out {name}: is no name for a checkpoint; give it one, as in --out demo")
+    by_default = kind == "train" and parent is None and BASE_CHECKPOINT in list_names("checkpoints")
+    if by_default:
+        parent = BASE_CHECKPOINT
     return TrainRequest(
         kind=kind,
         sources=paths,
         out=Path(name) if is_path(name) else checkpoints_folder() / name,
         settings=settings,
         parent=None if parent in (None, "scratch") else find_checkpoint(parent),
+        parent_by_default=by_default,
         resume=bool(options.get("resume")),
         force=bool(options.get("force")),
         plan_only=bool(options.get("plan")),

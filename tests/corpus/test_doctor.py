@@ -60,7 +60,7 @@ def test_a_reply_that_follows_everything_swamps_the_rest(tmp_path: Path) -> None
 def test_unused_slots_are_found_and_used_ones_are_not(tmp_path: Path) -> None:
     toml = 'name = "pip"\n[slots]\ncity = ["Rome", "Oslo"]\nfood = ["rice"]\n'
     found = _found(tmp_path / "pip", GOOD + "\n== x\n> {i live in {c=city}|d|e|f|g|h}\nFine.\n", toml)
-    assert [line for line in found if "slot" in line] == [
+    assert [line for line in found if "slot '" in line] == [
         "persona.toml:4: advice: slot 'food' is used nowhere; remove it, or write {food}"
     ]
 
@@ -75,7 +75,7 @@ def test_one_who_talks_all_the_time_is_unbalanced(tmp_path: Path) -> None:
 def test_the_check_up_counts_tokens_and_parameters(tmp_path: Path) -> None:
     new_persona(tmp_path, "luna", Sketch())
     checkup = check_up(str(tmp_path / "luna"), TrainSettings(minutes=1.0))
-    assert checkup.counts["topics"] == 6
+    assert checkup.counts["topics"] == 7
     assert 100 < checkup.counts["tokens"] < 5_000
     assert checkup.counts["parameters"] > 100_000
     assert any("dialogues: it will know nothing else" in one.text for one in checkup.findings)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mychat.config import SAMPLING_NAMES
-from mychat.corpus.augment import vary_typing
+from mychat.corpus.augment import Typing, vary_typing
 from mychat.corpus.cleaning import clean_text, read_text
 from mychat.corpus.jsonl import iter_jsonl
 from mychat.corpus.messages import Conversation, Message
@@ -127,17 +129,50 @@ def test_cleaning_repairs_what_software_did() -> None:
     assert clean_text("你好！👩‍👩‍👧") == "你好！👩‍👩‍👧"
 
 
-@given(
-    st.lists(st.sampled_from(["what's", "Ana", "is", "the", "cat", "cat?", "a"]), max_size=8),
-    st.randoms(use_true_random=False),
+NEVER = Typing(0, 0, 0, 0, 0, 0)
+typed_lines = st.lists(
+    st.sampled_from(["what's", "Ana", "is", "the", "kids", "Movie?", "you", "what", "cat", "a", "灯", "Big", "to"]),
+    max_size=8,
 )
-def test_typing_varies_only_case_marks_and_one_word(words: list[str], rng: Any) -> None:
-    def core(one: str) -> list[str]:
-        return ["".join(char for char in word.casefold() if char.isalnum()) for word in one.split()]
+randoms = st.randoms(use_true_random=False)
 
-    before, after = core(" ".join(words)), core(vary_typing(" ".join(words), rng, keep={"Ana"}))
-    assert after == before or any(after == before[:place] + before[place + 1 :] for place in range(len(before)))
-    assert after.count("ana") == before.count("ana")
+
+def core(text: str) -> list[str]:
+    return ["".join(char for char in word.casefold() if char.isalnum()) for word in text.split()]
+
+
+@given(typed_lines, randoms)
+def test_typing_never_varies_what_was_told(words: list[str], rng: Any) -> None:
+    after = vary_typing(" ".join(words), rng, {"Ana"}, Typing(1, 1, 1, 1, 1, 1))
+    assert core(after).count("ana") == words.count("Ana")
+    assert vary_typing(" ".join(words), rng, {"Ana"}, NEVER) == " ".join(words)
+
+
+@given(typed_lines, randoms)
+def test_each_way_of_typing_changes_its_own_thing_only(words: list[str], rng: Any) -> None:
+    text = " ".join(words)
+    before = core(text)
+
+    def typed(way: str, *, english: bool = True) -> str:
+        return vary_typing(text, rng, (), replace(NEVER, **{way: 1.0}), english=english)
+
+    assert core(typed("case")) == before
+    assert core(typed("end").removesuffix(" :)")) == before
+    assert core(typed("drop")) in [before] * (len(words) < 4) + [
+        before[:place] + before[place + 1 :] for place in range(len(before))
+    ] + [before] * (not before)
+    slipped = core(typed("typo"))
+    assert len(slipped) == len(before)
+    assert sum(one != other for one, other in zip(slipped, before, strict=True)) <= 1
+    exchanged = typed("synonym").split()
+    assert len(exchanged) >= len(words)
+    for way in ("synonym", "contraction"):
+        assert typed(way, english=False) == text
+
+
+def test_synonyms_and_short_forms_are_typed() -> None:
+    ways = {vary_typing("what's a big movie", random.Random(n), (), Typing(0, 1, 1, 0, 0, 0)) for n in range(200)}
+    assert {"what is a large movie", "what's a big film", "whats a big film"} <= ways
 
 
 def test_bad_bytes_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""Conversations that a base model goes on practising while it learns to be somebody, so that it forgets less."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+
+from mychat.corpus.jsonl import iter_jsonl
+from mychat.corpus.messages import Conversation
+
+REPLAY_FILE = "replay.jsonl"
+"""In the base model's folder."""
+
+
+def load_replay(checkpoint: Path) -> list[Conversation]:
+    """Read the conversations that lie beside a checkpoint; none when there are none. Raises: CorpusError."""
+    file = checkpoint / REPLAY_FILE
+    return [item for item in iter_jsonl(file) if isinstance(item, Conversation)] if file.is_file() else []
+
+
+def mixed_in(replay: Sequence[Conversation], said: Sequence[Conversation], share: float) -> list[Conversation]:
+    """Take from `replay`, in turn, as much as makes up `share` of the characters of both."""
+    room = share / (1 - share) * sum(_chars(one) for one in said) if replay and share else 0.0
+    taken: list[Conversation] = []
+    for conversation in cycle(replay):
+        if room <= 0:
+            break
+        taken.append(conversation)
+        room -= max(1, _chars(conversation))
+    return taken
+
+
+def _chars(conversation: Conversation) -> int:
+    return sum(len(message.content) for message in conversation.messages)

@@ -88,7 +88,7 @@ PRESETS: Mapping[str, Preset] = {
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """How the next token is chosen. The order of the filters: penalty, temperature, top-k, top-p, min-p."""
+    """How the next token is chosen. The order of the filters: penalty, ban, temperature, top-k, top-p, min-p."""
 
     temperature: float = 0.7
     """0 takes the most likely token (greedy)."""
@@ -100,6 +100,8 @@ class SamplingOptions:
     """Keep tokens at least this probable relative to the most likely."""
     repetition_penalty: float = 1.0
     """Divide (multiply) positive (negative) logits of tokens in the context by this."""
+    no_repeat_ngram: int = 8
+    """No stretch of so many tokens comes twice in a reply, so it cannot run in circles; 0 allows all."""
     max_new_tokens: int = 200
     seed: int | None = None
     """None draws a fresh one, which the reply reports."""
@@ -115,6 +117,7 @@ class SamplingOptions:
         _require(
             0.1 <= self.repetition_penalty <= 10, f"repetition_penalty {self.repetition_penalty} must be from 0.1 to 10"
         )
+        _require(self.no_repeat_ngram >= 0, f"no_repeat_ngram {self.no_repeat_ngram} must be 0 (off) or more")
         _require(self.max_new_tokens >= 1, f"max_new_tokens {self.max_new_tokens} must be 1 or more")
         _require(self.seed is None or 0 <= self.seed < 2**63, f"seed {self.seed} must be from 0 to 2^63 - 1")
 

@@ -29,6 +29,9 @@ SAMPLING: dict[str, Any] = {
     "top_p": Annotated[float | None, typer.Option(help="Keep the tokens that together reach this probability.")],
     "min_p": Annotated[float | None, typer.Option(help="Keep tokens this probable relative to the likeliest.")],
     "repetition_penalty": Annotated[float | None, typer.Option(help="Above 1, words already said are less likely.")],
+    "no_repeat_ngram": Annotated[
+        int | None, typer.Option(help="No stretch of so many tokens comes twice in a reply; 0 allows it.")
+    ],
     "max_new_tokens": Annotated[int | None, typer.Option(help="The longest reply, in tokens.")],
     "seed": Annotated[int | None, typer.Option(help="The same seed gives the same reply.")],
 }

@@ -67,6 +67,7 @@ def examine(words: Words) -> Checkup:
         *_two_answers(words.dialogues),
         *_said_twice(words.dialogues),
         *_near_duplicates(words.dialogues),
+        *_same_conversations(words.conversations),
         *_few_phrasings(words.dialogues),
         *_swamping(words),
         *_unused_slots(words),
@@ -200,6 +201,16 @@ def _near_duplicates(dialogues: Sequence[Dialogue]) -> Iterator[Finding]:
             yield Finding("advice", _at(dialogue), text)
 
 
+def _same_conversations(conversations: Sequence[Conversation]) -> Iterator[Finding]:
+    """Find conversations that are the same but for case and marks."""
+    seen: dict[tuple[str, ...], str] = {}
+    for conversation in conversations:
+        key = tuple(line_key(message.content) for message in conversation.messages)
+        first = seen.setdefault(key, conversation.where)
+        if first != conversation.where:
+            yield Finding("advice", conversation.where, f"the same conversation as at {first}; once is enough")
+
+
 def _few_phrasings(dialogues: Sequence[Dialogue]) -> Iterator[Finding]:
     for dialogue in dialogues:
         for turn in dialogue.turns:
@@ -258,7 +269,7 @@ def _exchanges(words: Words) -> Iterator[tuple[str, str, list[str]]]:
     for conversation in words.conversations:
         for before, message in zip(conversation.messages, conversation.messages[1:], strict=False):
             if message.role == "assistant" and before.role == "user":
-                yield str(words.files[0]), line_key(before.content), [message.content]
+                yield conversation.where or folder_of(words), line_key(before.content), [message.content]
 
 
 def _unused_slots(words: Words) -> Iterator[Finding]:

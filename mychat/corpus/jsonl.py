@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def iter_jsonl(path: Path) -> Iterator[Conversation | str]:
     text = decode_utf8(read_bytes(path), path).removeprefix("\ufeff")
     for number, line in enumerate(text.split("\n"), 1):  # not splitlines: U+2028 may stand inside a string
         if line.strip():
-            yield _Line(path, number, line).read()
+            item = _Line(path, number, line).read()
+            yield item if isinstance(item, str) else replace(item, where=f"{path}:{number}")
 
 
 class _Line:

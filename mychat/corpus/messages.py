@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 Role = Literal["system", "user", "assistant"]
@@ -27,6 +27,8 @@ class Conversation:
     """Messages in order. A system message, if any, is the first."""
 
     messages: tuple[Message, ...]
+    where: str = field(default="", compare=False, repr=False)
+    """`file:line` it was read from; nothing when it was made."""
 
     @property
     def system(self) -> str | None:

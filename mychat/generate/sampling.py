@@ -20,6 +20,18 @@ def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
     return logits.index_put((seen,), torch.where(scores > 0, scores / penalty, scores * penalty))
 
 
+def ban_repeats(logits: Tensor, reply: Tensor, n: int) -> Tensor:
+    """Rule out every id that would make the reply's last n ids a stretch it holds already; 0 rules out none.
+
+    Source: arXiv:1705.04304, section 2.5 (there for n = 3). A reply can then not run in circles.
+    """
+    if n == 0 or len(reply) < n:
+        return logits
+    stretches = reply.unfold(0, n, 1)
+    banned = stretches[(stretches[:, :-1] == reply[len(reply) - n + 1 :]).all(-1), -1]
+    return logits.index_fill(0, banned, float("-inf"))
+
+
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
     """Keep the k largest, and what ties with the last of them; 0 keeps all."""
     if k == 0 or k >= len(logits):
@@ -48,10 +60,11 @@ def keep_min_p(logits: Tensor, min_p: float) -> Tensor:
 def next_id(logits: Tensor, reply: Tensor, options: SamplingOptions, generator: torch.Generator) -> int:
     """Choose one id. `reply` holds the ids said so far in this reply; temperature 0 means argmax.
 
-    The penalty looks at the reply only: over the whole context it would also
+    Penalty and ban look at the reply only: over the whole context it would also
     make <|end|> and the words the user asked about less likely.
     """
     logits = penalise_repetition(logits.float().cpu(), reply, options.repetition_penalty)
+    logits = ban_repeats(logits, reply, options.no_repeat_ngram)
     if options.temperature == 0:
         return int(logits.argmax())
     logits = keep_top_k(logits / options.temperature, options.top_k)

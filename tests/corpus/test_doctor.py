@@ -65,6 +65,18 @@ def test_unused_slots_are_found_and_used_ones_are_not(tmp_path: Path) -> None:
     ]
 
 
+def test_conversations_are_found_by_file_and_line(tmp_path: Path) -> None:
+    def line(question: str, reply: str) -> str:
+        said = [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
+        return json.dumps({"messages": said})
+
+    lines = [line(f"and {n}?", "Well, who knows?") for n in range(8)] + [line("hi", "Hello."), line("Hi!", "hello")]
+    (tmp_path / "talk.jsonl").write_text("\n".join(lines), "utf-8")
+    found = {one.where: one.text for one in examine(load_words([tmp_path / "talk.jsonl"], SAMPLING_NAMES)).findings}
+    assert "'Well, who knows?' is 80% of all replies" in found[f"{tmp_path}/talk.jsonl:1"]
+    assert f"the same conversation as at {tmp_path}/talk.jsonl:9" in found[f"{tmp_path}/talk.jsonl:10"]
+
+
 def test_one_who_talks_all_the_time_is_unbalanced(tmp_path: Path) -> None:
     said = [{"role": "user", "content": "why?"}, {"role": "assistant", "content": "Because " + "so " * 100}]
     (tmp_path / "talk.jsonl").write_text("\n".join(json.dumps({"messages": said}) for _ in range(40)), "utf-8")

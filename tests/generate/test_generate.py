@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import NoRepeatNGramLogitsProcessor
 
 from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
@@ -13,7 +14,7 @@ from mychat.errors import ConfigError, ContextError
 from mychat.events import ReplyDelta, ReplyEnd
 from mychat.generate.engine import Engine
 from mychat.generate.sample import sample
-from mychat.generate.sampling import keep_min_p, keep_top_k, keep_top_p, next_id, penalise_repetition
+from mychat.generate.sampling import ban_repeats, keep_min_p, keep_top_k, keep_top_p, next_id, penalise_repetition
 from mychat.model.checkpoint import load_checkpoint
 
 GREEDY = SamplingOptions(temperature=0, max_new_tokens=24)
@@ -129,6 +130,28 @@ def test_the_penalty_and_greedy() -> None:
     assert next_id(logits, torch.tensor([0]), SamplingOptions(temperature=0, repetition_penalty=2.0), generator) == 2
 
 
+@given(st.lists(st.integers(0, 5), max_size=30), st.integers(1, 4))
+def test_no_stretch_comes_twice_as_transformers_defines_it(reply: list[int], n: int) -> None:
+    logits = torch.arange(6.0)
+    ours = ban_repeats(logits, torch.tensor(reply, dtype=torch.long), n)
+    theirs = NoRepeatNGramLogitsProcessor(n)(torch.tensor([reply], dtype=torch.long), logits[None].clone())[0]
+    assert torch.equal(ours, theirs)
+    assert torch.equal(ban_repeats(logits, torch.tensor(reply, dtype=torch.long), 0), logits)
+
+
+def test_a_reply_cannot_run_in_circles(tiny_text: Path) -> None:
+    engine = Engine(load_checkpoint(tiny_text))
+
+    def stretches(n: int) -> list[tuple[int, ...]]:
+        options = SamplingOptions(temperature=0, no_repeat_ngram=n, max_new_tokens=50)
+        *_, end = engine.complete("Note 1: the cat", options)
+        assert isinstance(end, ReplyEnd)
+        return [end.ids[at : at + 3] for at in range(len(end.ids) - 2)]
+
+    assert len(set(stretches(0))) < len(stretches(0))
+    assert len(set(stretches(3))) == len(stretches(3))
+
+
 def test_draws_follow_the_distribution() -> None:
     logits = torch.tensor([1.0, 0.0, -1.0, -5.0])
     generator = torch.Generator().manual_seed(0)
@@ -151,6 +174,7 @@ def test_draws_follow_the_distribution() -> None:
         {"top_p": 2},
         {"min_p": -1},
         {"top_k": -1},
+        {"no_repeat_ngram": -1},
         {"top_k": 1.5},
         {"max_new_tokens": 0},
         {"seed": -1},

@@ -21,11 +21,21 @@ Pair = tuple[str, str]
 """A user line and its reply."""
 
 _CHOICE = re.compile(r"\{([^{}]*\|[^{}]*)\}")
-_VALUE = re.compile(r"\{(?:([aA]) )?([xy])\}")
+_VALUE = re.compile(r"\{(?:([aA]) )?([xyz])\}")
 _ONSETS = (*"bcdfghjklmnprstvwyz", "br", "ch", "dr", "fl", "gr", "kl", "pr", "qu", "sh", "sk", "st", "th", "tr")
 _VOWELS = (*"aeiouaeio", "ai", "ee", "io", "ou", "ea")
 _CODAS = ("", "", "", "l", "n", "r", "s", "m", "t", "nd", "rk", "x", "ck", "ll", "th")
 INVENTED_NAMES, INVENTED_TOWNS = 0.5, 0.33
+CHECKED = 0.25
+"""Of the questions for a fact, those that name one: `are you a nurse?`"""
+ABOUT_YOU = (
+    "tell me about yourself", "who are you?", "introduce yourself", "tell me something about you", "and who are you?",
+    "what should I know about you?", "can you tell me a bit about yourself?", "tell me more about you",
+)  # fmt: skip
+ABOUT_ME = (
+    "what do you know about me?", "what have I told you about me?", "what do you remember about me?",
+    "tell me what you know about me", "what did I tell you?", "do you remember what I told you about me?",
+)  # fmt: skip
 NO_IDEA = (
     "I don't know.", "I'm not sure.", "I never thought about that.", "Hmm, I couldn't say.", "No idea, sorry.",
     "That I don't know.", "I can't answer that.", "I have no answer to that.",
@@ -50,16 +60,16 @@ class Known:
     x: str
     y: str = ""
 
-    def say(self, key: str, rng: random.Random) -> str:
+    def say(self, key: str, rng: random.Random, z: str = "") -> str:
         """Draw one of the attribute's sentences, filled in."""
-        return fill(rng.choice(self.attribute[key]), self.x, self.y, rng)
+        return fill(rng.choice(self.attribute[key]), self.x, self.y, rng, z)
 
 
-def fill(template: str, x: str, y: str, rng: random.Random) -> str:
+def fill(template: str, x: str, y: str, rng: random.Random, z: str = "") -> str:
     """Take alternatives at random and put values in; a sentence begins with a capital where the template does."""
     while found := _CHOICE.search(template):
         template = template[: found.start()] + rng.choice(found.group(1).split("|")) + template[found.end() :]
-    values = {"x": x, "y": y}
+    values = {"x": x, "y": y, "z": z}
 
     def value(found: re.Match[str]) -> str:
         article, text = found.group(1), values[found.group(2)]
@@ -134,6 +144,8 @@ class FactDialogues:
         ]
         exchanges += [self.told_and_asked(one) for one in theirs]
         exchanges += [[pair] for pair in rng.sample(self.small_talk, rng.randint(0, 6))]
+        if mine and rng.random() < 0.25:
+            exchanges.append([self.typed(rng.choice(ABOUT_YOU), self.summary(mine, "facts"))])
         if mine and rng.random() < 0.4:
             exchanges.append([self.typed(self.people.absent(mine, rng).say("asks", rng), rng.choice(NO_IDEA))])
         if rng.random() < 0.3:
@@ -141,6 +153,8 @@ class FactDialogues:
         if rng.random() < 0.15:
             exchanges.append([self.repeat()])
         pairs = self.shuffled(exchanges)
+        if rng.random() < 0.2:
+            pairs.append(self.typed(rng.choice(ABOUT_ME), self.summary(theirs, "replies")))
         if rng.random() < 0.2:
             place = rng.randrange(len(pairs))
             pairs.insert(place + 1, self.remind(pairs[place][0]))
@@ -158,8 +172,22 @@ class FactDialogues:
         return vary_typing(line, self.rng, keep=[word for text in keep for word in text.split()]), reply
 
     def ask(self, known: Known) -> Pair:
-        """Ask the assistant for a fact of its own."""
+        """Ask the assistant for a fact of its own, or whether it is another."""
+        if "checks" in known.attribute and self.rng.random() < CHECKED:
+            return self.check(known)
         return self.typed(known.say("asks", self.rng), known.say("answers", self.rng), (known.x, known.y))
+
+    def check(self, known: Known) -> Pair:
+        """Ask whether a fact is so."""
+        other = self.people.value(known.attribute["of"][0], self.rng)
+        z = known.x if self.rng.random() < 0.5 else other
+        reply = known.say("yes" if z == known.x else "no", self.rng, z)
+        return self.typed(known.say("checks", self.rng, z), reply, (known.x, known.y, z))
+
+    def summary(self, known: Sequence[Known], key: str) -> str:
+        """Say a few facts in a row, by the first and therefore fullest sentence for each."""
+        some = self.rng.sample(known, min(len(known), self.rng.choice((2, 2, 3))))
+        return " ".join(fill(one.attribute[key][0], one.x, one.y, self.rng) for one in some)
 
     def told_and_asked(self, known: Known) -> list[Pair]:
         """Let the user tell a fact, and ask for it once or twice."""

@@ -25,6 +25,9 @@ _VALUE = re.compile(r"\{(?:([aA]) )?([xyz])\}")
 _ONSETS = (*"bcdfghjklmnprstvwyz", "br", "ch", "dr", "fl", "gr", "kl", "pr", "qu", "sh", "sk", "st", "th", "tr")
 _VOWELS = (*"aeiouaeio", "ai", "ee", "io", "ou", "ea")
 _CODAS = ("", "", "", "l", "n", "r", "s", "m", "t", "nd", "rk", "x", "ck", "ll", "th")
+TO_THE_OTHER = ("asks", "told", "replies", "checks")
+"""Sentences in which one speaker says what the other said: "my" becomes "your"."""
+_MINE = re.compile(r"\bmy\b")
 INVENTED_NAMES, INVENTED_TOWNS = 0.5, 0.33
 CHECKED = 0.25
 """Of the questions for a fact, those that name one: `are you a nurse?`"""
@@ -62,7 +65,8 @@ class Known:
 
     def say(self, key: str, rng: random.Random, z: str = "") -> str:
         """Draw one of the attribute's sentences, filled in."""
-        return fill(rng.choice(self.attribute[key]), self.x, self.y, rng, z)
+        x, y, z = (_MINE.sub("your", value) if key in TO_THE_OTHER else value for value in (self.x, self.y, z))
+        return fill(rng.choice(self.attribute[key]), x, y, rng, z)
 
 
 def fill(template: str, x: str, y: str, rng: random.Random, z: str = "") -> str:

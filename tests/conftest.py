@@ -24,6 +24,7 @@ name = "pip"
 display_name = "Pip"
 greeting = "Hello from Pip."
 description = ["My name is Pip.", "I am very small."]
+credits = ["Pip's own diary"]
 
 [sampling]
 temperature = 0.5

@@ -1,7 +1,7 @@
 """The words that the base model learns from: everyday dialogue, facts to be read off the context, simple stories.
 
 Usage: python -m bench.base_en DATA OUT [--facts 24000] [--classics 3000000] [--seed 0]
-Then:  mychat train OUT --size mini --minutes 150 --out base-en
+Then:  mychat train OUT --from scratch --config bench/base_en/settings.toml --minutes 150 --out base-en
 
 DATA holds dialogue/ (spc, topical_chat, personality_chat, chatterbot_english) and text/ (tinystories, childrens_ccby,
 classic_children); their names and licences stand in the model card. OUT becomes a folder of JSON lines and a
@@ -25,6 +25,15 @@ display_name = "Base"
 language = "en"
 greeting = ""
 description = []
+credits = [
+    "Synthetic-Persona-Chat (Jandaghi et al. 2023), CC BY 4.0",
+    "Topical-Chat (Amazon), CDLA-Sharing-1.0",
+    "Personality chat datasets (Microsoft), MIT",
+    "chatterbot-corpus, BSD-3-Clause",
+    "TinyStories (Eldan & Li 2023), CDLA-Sharing-1.0",
+    "Picture books of the African Storybook and of Pratham Books' StoryWeaver, CC BY",
+    "Classic children's books, public domain",
+]
 
 [sampling]
 temperature = 0.6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ class Persona:
     language: str = "en"
     greeting: str = ""
     description: tuple[str, ...] = ()
+    credits: tuple[str, ...] = ()
+    """Whose words these are and under which licence, one source each; they go with every checkpoint."""
     sampling: Mapping[str, float | int] = field(default_factory=dict)
     slots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -52,7 +54,7 @@ def load_persona(path: Path, sampling_names: list[str]) -> Persona:
     Raises: ConfigError on a wrong type or an unknown key.
     """
     table = load_toml(path)
-    check_keys(table, ["name", "display_name", "language", "greeting", "description", "sampling", "slots"], str(path))
+    check_keys(table, [field.name for field in fields(Persona)], str(path))
 
     def text(key: str, default: str) -> str:
         value = table.get(key, default)
@@ -86,6 +88,7 @@ def load_persona(path: Path, sampling_names: list[str]) -> Persona:
         language=text("language", "en"),
         greeting=text("greeting", ""),
         description=texts(table.get("description", []), "description"),
+        credits=texts(table.get("credits", []), "credits"),
         sampling=sampling,
         slots={key: texts(words, f"slot {key!r}") for key, words in slots.items()},
     )
@@ -108,6 +111,8 @@ def render_persona(persona: Persona) -> str:
 
     lines = [f"{key} = {quoted(getattr(persona, key))}" for key in ("name", "display_name", "language", "greeting")]
     lines.append(f"description = {listed(persona.description)}")
+    if persona.credits:
+        lines.append(f"credits = {listed(persona.credits)}")
     if persona.sampling:
         lines += ["", "[sampling]", *(f"{key} = {value}" for key, value in persona.sampling.items())]
     if persona.slots:

@@ -21,6 +21,8 @@ def render_card(persona: Persona, record: Mapping[str, Any]) -> str:
         f"(SHA-256 {str(record.get('data', {}).get('fingerprint', ''))[:16]}).",
         "",
     ]
+    if record.get("credits"):
+        lines += ["It learnt from:", "", *(f"- {credit}" for credit in record["credits"]), ""]
     metrics = record.get("metrics") or {}
     if metrics:
         lines += ["| measured on held-out words | |", "| --- | --- |"]

@@ -305,6 +305,7 @@ class Job:
                 "train_chars": self.identity["train_chars"],
                 "chars_per_token": self.chars_per_token,
             },
+            "credits": list(dict.fromkeys([*self.words.persona.credits, *self._inherited_credits()])),
             "split": self.split.describe(),
             "settings": asdict(self.settings),
             "recipe": asdict(self.plan.recipe),
@@ -312,6 +313,9 @@ class Job:
         }
         persona = replace(self.words.persona, slots={})
         return Checkpoint(self.config, weights, self.tokenizer, persona, described | record)
+
+    def _inherited_credits(self) -> list[str]:
+        return self.parent.record.get("credits", []) if self.parent else []
 
     def finish(self) -> Finished:
         """Evaluate the best weights, as they will be stored, on the test side; write the checkpoint."""

@@ -203,6 +203,7 @@ def test_persona_files_round_trip(
         name=name,
         display_name=name,
         description=tuple(facts),
+        credits=tuple(facts),
         sampling={"temperature": 0.5},
         slots={key: tuple(tidy(word) or "x" for word in words) for key, words in slots.items()},
     )

@@ -43,12 +43,14 @@ def started(source: Path, **options: Any) -> tuple[list[str], Any]:
     return [event.text for event in events if isinstance(event, Notice)], load_checkpoint(request.out)
 
 
-def test_a_persona_starts_from_the_base_model(base: Path, persona_folder: Path) -> None:
+def test_a_persona_starts_from_the_base_model(base: Path, persona_folder: Path, tmp_path: Path) -> None:
     notices, made = started(persona_folder)
     assert any(f"starting from {base}" in text for text in notices)
     parent = load_checkpoint(base)
     assert made.record["parent"] == "base-en"
     assert made.config == parent.config
+    assert made.record["credits"] == ["Pip's own diary"]  # its own and the base model's, once
+    assert "- Pip's own diary" in (tmp_path / "pip-out" / "README.md").read_text("utf-8")
     assert made.tokenizer.vocab_size == parent.tokenizer.vocab_size
 
 

@@ -228,6 +228,7 @@ class Job:
             run.setup = replace(compile_if_possible(run, run.setup), step_seconds=0.0)
         return make_plan(
             run.recipe, run.setup, self.settings, self.config, stage_kind=kind, from_parent=self.parent is not None,
+            has_texts=bool(self.words.texts),
             train_tokens=run.train["all"].count_tokens(), validation_rows=len(run.validation), seconds=seconds,
         )  # fmt: skip
 

@@ -75,6 +75,7 @@ def make_plan(
     *,
     stage_kind: str,
     from_parent: bool,
+    has_texts: bool,
     train_tokens: int,
     validation_rows: int,
     seconds: float,
@@ -82,7 +83,7 @@ def make_plan(
     """Fill `seconds` with steps and validation passes; `steps` in the settings wins, and needs no timing."""
 
     def stages(steps: int) -> list[Stage]:
-        return make_stages(stage_kind, steps, settings, from_parent=from_parent)
+        return make_stages(stage_kind, steps, settings, pretrains=has_texts or not from_parent)
 
     rows = validation_rows
     if settings.steps is not None:
@@ -95,10 +96,12 @@ def make_plan(
         a_pass = setup.validation_seconds * rows / max(1, validation_rows) + setup.sample_seconds
         laid_out = stages(max(FEWEST_STEPS, int((seconds - passes * a_pass) / setup.step_seconds)))
     plan = Plan(recipe, setup, tuple(laid_out), rows)
-    return replace(plan, warnings=tuple(_warnings(plan, settings, config, train_tokens)))
+    return replace(plan, warnings=tuple(_warnings(plan, settings, config, train_tokens, from_parent=from_parent)))
 
 
-def _warnings(plan: Plan, settings: TrainSettings, config: ModelConfig, train_tokens: int) -> list[str]:
+def _warnings(
+    plan: Plan, settings: TrainSettings, config: ModelConfig, train_tokens: int, *, from_parent: bool
+) -> list[str]:
     found = []
     epochs = plan.steps * plan.recipe.batch_tokens / max(1, train_tokens)
     if settings.steps is None and plan.steps < 10 * FEWEST_STEPS:
@@ -110,7 +113,7 @@ def _warnings(plan: Plan, settings: TrainSettings, config: ModelConfig, train_to
             f"{train_tokens:,} tokens are few: each is seen {epochs:.0f} times and will be learnt by heart; "
             "add more words, or give it fewer --minutes"
         )
-    if config.count_parameters() > 20 * train_tokens:
+    if not from_parent and config.count_parameters() > 20 * train_tokens:
         found.append(
             f"{config.count_parameters() / 1e6:.1f} M parameters are many for {train_tokens:,} tokens; "
             "a smaller --size generalises better"

@@ -46,17 +46,18 @@ class Stage:
         return replace(self, steps=step + fitted, decay=fitted, decay_from=final_share + share * (fitted + 1) / fitted)
 
 
-def make_stages(kind: str, steps: int, settings: TrainSettings, *, from_parent: bool) -> list[Stage]:
+def make_stages(kind: str, steps: int, settings: TrainSettings, *, pretrains: bool) -> list[Stage]:
     """Lay out the stages of a command: `train`, `train-text`, `pretrain` or `finetune`.
 
-    In `train` one rate schedule spans both stages: warm-up in the first, decay in the second.
+    In `train` one rate schedule spans both stages: warm-up in the first, decay in the second. A model that knows the
+    language and has no texts to learn needs no pretraining (`pretrains`).
     """
     warmup = max(1, round(settings.warmup_share * steps))
     decay = round(settings.decay_share * steps)
     interval = max(1, steps // settings.validations)
     if kind in ("train-text", "pretrain"):
         return [Stage("pretrain", "all", steps, warmup, decay, interval)]
-    first = 0 if kind == "finetune" or from_parent else round(settings.pretrain_share * steps)
+    first = 0 if kind == "finetune" or not pretrains else round(settings.pretrain_share * steps)
     stages = [Stage("pretrain", "all", first, min(warmup, first), 0, interval)] if first else []
     rest = steps - first
     if rest:

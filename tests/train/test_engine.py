@@ -106,7 +106,7 @@ def test_a_plan_fills_its_time(minutes: float, size: str, step: float, validatio
     wanted = TrainSettings(minutes=minutes, size=size)
     recipe = choose_recipe(wanted, 10**6, 1e12)
     setup = Setup("fp32", step_seconds=step, validation_seconds=validation)
-    plan = make_plan(recipe, setup, wanted, recipe.shape(1000), stage_kind="train", from_parent=False,
+    plan = make_plan(recipe, setup, wanted, recipe.shape(1000), stage_kind="train", from_parent=False, has_texts=False,
                      train_tokens=tokens, validation_rows=1000, seconds=60 * minutes)  # fmt: skip
     passes = (wanted.validations + 1) * validation * plan.validation_rows / 1000
     taken = plan.steps * step + passes

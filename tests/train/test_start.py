@@ -38,7 +38,7 @@ def started(source: Path, **options: Any) -> tuple[list[str], Any]:
     request = make_request(
         "train", [str(source)], options.pop("parent", None), options | {"out": str(source) + "-out"}, 0.0
     )
-    request = replace(request, settings=replace(request.settings, steps=2))
+    request = replace(request, settings=replace(request.settings, steps=options.get("steps", 2)))
     events = run(request)
     return [event.text for event in events if isinstance(event, Notice)], load_checkpoint(request.out)
 
@@ -52,6 +52,15 @@ def test_a_persona_starts_from_the_base_model(base: Path, persona_folder: Path, 
     assert made.record["credits"] == ["Pip's own diary"]  # its own and the base model's, once
     assert "- Pip's own diary" in (tmp_path / "pip-out" / "README.md").read_text("utf-8")
     assert made.tokenizer.vocab_size == parent.tokenizer.vocab_size
+
+
+def test_texts_beside_the_dialogues_are_learnt_too(base: Path, persona_folder: Path) -> None:
+    _, made = started(persona_folder)
+    assert [stage["name"] for stage in made.record["stages"]] == ["finetune"]
+    story = "\n\n".join(f"Day {n}: Pip sat on the table and was very small." for n in range(60))
+    (persona_folder / "story.txt").write_text(story, "utf-8")
+    _, made = started(persona_folder, force=True, steps=20)
+    assert [stage["name"] for stage in made.record["stages"]] == ["pretrain", "finetune"]
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_every_epoch_sees_every_row_once(count: int, batch: int, seed: int) -> N
 
 @given(st.integers(1, 3000), st.sampled_from(["train", "train-text", "pretrain", "finetune"]), st.booleans())
 def test_stages_use_every_step_and_the_rate_rises_then_falls(steps: int, kind: str, parent: bool) -> None:
-    stages = make_stages(kind, steps, TrainSettings(), from_parent=parent)
+    stages = make_stages(kind, steps, TrainSettings(), pretrains=not parent)
     assert sum(stage.steps for stage in stages) == steps
     rates = [stage.rate_share(step, 0.02) for stage in stages for step in range(stage.steps)]
     assert all(0 < rate <= 1 for rate in rates)
@@ -242,7 +242,7 @@ def test_stages_use_every_step_and_the_rate_rises_then_falls(steps: int, kind: s
 def test_steps_fitted_to_the_clock_leave_the_rate_where_it_is(
     steps: int, kind: str, where: float, factor: float
 ) -> None:
-    plan = Plan(RECIPE, Setup("fp32"), tuple(make_stages(kind, steps, TrainSettings(), from_parent=False)), 16)
+    plan = Plan(RECIPE, Setup("fp32"), tuple(make_stages(kind, steps, TrainSettings(), pretrains=True)), 16)
     place = int(where * (len(plan.stages) - 0.001))
     step = int(where * plan.stages[place].steps)
     fitted = plan.refitted(place, step, factor, 0.02)

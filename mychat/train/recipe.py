@@ -28,7 +28,7 @@ CHARS_PER_TOKEN = 3.2
 
 USED_SHARE = 0.4
 """Of the measured peak, by a run as a whole, for this table."""
-SIZE_BY_FLOPS = ((60e12, "nano"), (600e12, "micro"), (4e15, "mini"), (50e15, "small"))
+SIZE_BY_FLOPS = ((120e12, "nano"), (600e12, "micro"), (4e15, "mini"), (50e15, "small"))
 """The largest size that still gets going on a budget of so many operations; `base` beyond."""
 
 # --- how

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from mychat.config import BASE_CHECKPOINT, DEFAULT_CHECKPOINT, SAMPLING_NAMES, find, list_names
+from mychat.config import BASE_CHECKPOINT, DEFAULT_CHECKPOINT, SAMPLING_NAMES, find
 from mychat.corpus.persona import PERSONA_FILE, Persona, load_persona
+from mychat.model.checkpoint import CONFIG_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +16,17 @@ class Character:
 
     checkpoint: str
     system: str | None = None
+    by_default: bool = False
+    """Nobody named the checkpoint."""
     persona: Persona | None = None
     """One that was never trained; None: the checkpoint speaks as its own."""
+
+    @property
+    def note(self) -> str:
+        """What a person should know who may have expected somebody else; mostly nothing."""
+        if self.persona:
+            return f"{self.persona.name} is not trained yet: {self.checkpoint} speaks, and reads its description"
+        return f"{self.checkpoint} speaks, and reads the system text" if self.by_default and self.system else ""
 
 
 def find_character(name: str | None, system: str | None) -> Character:
@@ -24,13 +35,18 @@ def find_character(name: str | None, system: str | None) -> Character:
     A persona that is not trained yet speaks through the base model, which reads its description. So does a
     `system` text without a name. Raises: ConfigError when the persona's file cannot be read.
     """
-    checkpoints = list_names("checkpoints")
-    has_base = BASE_CHECKPOINT in checkpoints
+    has_base = _find_with(CONFIG_FILE, "checkpoints", BASE_CHECKPOINT) is not None
     if name is None:
-        return Character(BASE_CHECKPOINT if system and has_base else DEFAULT_CHECKPOINT, system)
-    folder = find("personas", name)
-    untrained = name not in checkpoints and folder is not None and (folder / PERSONA_FILE).is_file()
-    if not untrained or folder is None or not has_base:
+        return Character(BASE_CHECKPOINT if system and has_base else DEFAULT_CHECKPOINT, system, by_default=True)
+    if not has_base or _find_with(CONFIG_FILE, "checkpoints", name):
+        return Character(name, system)
+    folder = _find_with(PERSONA_FILE, "personas", name)
+    if folder is None:
         return Character(name, system)
     persona = load_persona(folder / PERSONA_FILE, SAMPLING_NAMES)
-    return Character(BASE_CHECKPOINT, system or " ".join(persona.description) or None, persona)
+    return Character(BASE_CHECKPOINT, system or " ".join(persona.description) or None, persona=persona)
+
+
+def _find_with(file: str, kind: str, name: str) -> Path | None:
+    path = find(kind, name)
+    return path if path and (path / file).is_file() else None

@@ -28,8 +28,8 @@ def chat(
     engine = load_engine(character.checkpoint, device, chat=True)
     persona = character.persona or engine.persona
     session = ChatSession(engine, engine.defaults.updated(persona.sampling).updated(options), character.system)
-    if character.persona:
-        terminal.note(f"{persona.name} is not trained yet: {character.checkpoint} speaks, and reads its description")
+    if character.note:
+        terminal.note(character.note)
     chat_loop(terminal, session, persona.display_name, persona.greeting)
 
 

@@ -16,7 +16,9 @@ STARTED = time.monotonic()
 CheckpointArgument = Annotated[
     str, typer.Argument(metavar="[CHECKPOINT]", help="A name under checkpoints/, or a path.")
 ]
-SPEAKER = "A name under checkpoints/, a path, or a persona; one that is not trained yet speaks through the base model."
+SPEAKER = (
+    "A name under checkpoints/, a path, or a persona; one that is not trained yet speaks through the base model [milo]."
+)
 SpeakerArgument = Annotated[str | None, typer.Argument(metavar="[CHECKPOINT]", help=SPEAKER)]
 SpeakerOption = Annotated[str | None, typer.Option("--checkpoint", "-c", help=SPEAKER)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]

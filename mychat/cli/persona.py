@@ -60,12 +60,13 @@ def new(
     import sys
 
     from mychat.config import personas_folder
-    from mychat.corpus.starter import Sketch, new_persona
+    from mychat.corpus.starter import Sketch, check_new_persona, new_persona
     from mychat.terminal.ask import ask_sketch
     from mychat.terminal.console import Terminal
 
     terminal = Terminal()
-    if sys.stdin.isatty() and not fact:
+    check_new_persona(personas_folder(), name)
+    if sys.stdin.isatty() and sys.stdout.isatty() and not fact:
         sketch = ask_sketch(terminal, name, display_name)
     else:
         sketch = Sketch(display_name or "", facts=tuple(fact or ()))

@@ -36,8 +36,10 @@ def sample(
     character = find_character(checkpoint, system)
     engine = load_engine(character.checkpoint, device, chat=not raw)
     sampling = engine.defaults.updated(character.persona.sampling if character.persona else {}).updated(options)
-    events = run(engine, prompt, sampling, system=character.system, raw=raw)
-    print_reply(Terminal(), events, as_json=json)
+    terminal = Terminal()
+    if character.note and not raw:
+        terminal.note(character.note)
+    print_reply(terminal, run(engine, prompt, sampling, system=character.system, raw=raw), as_json=json)
 
 
 def register(app: typer.Typer) -> None:

@@ -122,9 +122,15 @@ def _exchange_word(text: str, rng: random.Random, keep: Collection[str]) -> str:
 def _respell(text: str, rng: random.Random, keep: Collection[str]) -> str:
     way = rng.randrange(len(_SPELLINGS) + 1)
     if way == len(_SPELLINGS):
-        return text.replace("'", "")
+        words, spare = _spare_words(text, keep)
+        return " ".join(word.replace("'", "") if place in spare else word for place, word in enumerate(words))
     pattern, spellings = _SPELLINGS[way]
-    found = [one for one in pattern.finditer(text) if not any(needed in one.group() for needed in keep)]
+    kept = [
+        (one.start(), one.end()) for one in re.finditer(r"\S+", text) if any(needed in one.group() for needed in keep)
+    ]
+    found = [
+        one for one in pattern.finditer(text) if all(one.end() <= start or one.start() >= end for start, end in kept)
+    ]
     if not found:
         return text
     one = rng.choice(found)

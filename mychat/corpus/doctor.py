@@ -7,6 +7,7 @@ every question, and words that do nothing.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import defaultdict
@@ -112,8 +113,10 @@ def _wordings(pattern: Pattern) -> list[str]:
     slim = _first_words(pattern)
     total = count_expansions(slim)
     step = max(1, total // MOST_WORDINGS)
+    while math.gcd(step, total) > 1:  # else some alternatives would never come up
+        step += 1
     bindings: dict[str, str] = defaultdict(lambda: "…")
-    return [expand_nth(slim, index, bindings) for index in range(0, total, step)][:MOST_WORDINGS]
+    return [expand_nth(slim, number * step % total, bindings) for number in range(min(total, MOST_WORDINGS))]
 
 
 def _first_words(pattern: Pattern) -> Pattern:
@@ -153,10 +156,12 @@ def _openings(dialogues: Sequence[Dialogue]) -> Iterator[tuple[str, Dialogue]]:
 
 def _two_answers(dialogues: Sequence[Dialogue]) -> Iterator[Finding]:
     asked: dict[str, Dialogue] = {}
+    told: set[tuple[int, int]] = set()
     for key, dialogue in _openings(dialogues):
         first = asked.setdefault(key, dialogue)
-        if first is not dialogue and not _answers_overlap(first, dialogue):
-            asked[key] = dialogue
+        pair = (id(first), id(dialogue))
+        if first is not dialogue and pair not in told and not _answers_overlap(first, dialogue):
+            told.add(pair)
             text = (
                 f"{key!r} is asked here and at {_at(first)}, with other answers; ask it in one place, "
                 "or give both the same answers"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import cycle
 from pathlib import Path
 
+from mychat.corpus.holdout import line_key
 from mychat.corpus.jsonl import iter_jsonl
 from mychat.corpus.messages import Conversation
 
@@ -19,8 +20,14 @@ def load_replay(checkpoint: Path) -> list[Conversation]:
     return [item for item in iter_jsonl(file) if isinstance(item, Conversation)] if file.is_file() else []
 
 
-def mixed_in(replay: Sequence[Conversation], said: Sequence[Conversation], share: float) -> list[Conversation]:
-    """Take from `replay`, in turn, as much as makes up `share` of the characters of both."""
+def mixed_in(
+    replay: Sequence[Conversation], said: Sequence[Conversation], share: float, held_out: Collection[str] = ()
+) -> list[Conversation]:
+    """Take from `replay`, in turn, as much as makes up `share` of the characters of both.
+
+    What says a line that is held out (by key) is not taken.
+    """
+    replay = [one for one in replay if not any(line_key(message.content) in held_out for message in one.messages)]
     room = share / (1 - share) * sum(_chars(one) for one in said) if replay and share else 0.0
     taken: list[Conversation] = []
     for conversation in cycle(replay):

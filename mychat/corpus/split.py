@@ -62,6 +62,13 @@ class Split:
     test: Side
     overlap: Overlap
 
+    def held_out_lines(self) -> set[str]:
+        """Return the keys of the lines that are asked or answered on the two held-out sides."""
+        sides = (self.validation, self.test)
+        return {key for side in sides for one in side.conversations for _, keys in _keys(one) for _, key in keys} | {
+            line_key(exam.asked[-1].content) for side in sides for exam in side.exams
+        }
+
     def describe(self) -> dict[str, object]:
         """Return the counts, for the checkpoint's record."""
         sides = {"train": self.train, "validation": self.validation, "test": self.test}

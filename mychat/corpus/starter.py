@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,13 +84,20 @@ class Sketch:
     """More first-person sentences."""
 
 
+def check_new_persona(folder: Path, name: str) -> None:
+    """Raise ConfigError when the name is no file name, CorpusError when it is taken."""
+    if not name or name.startswith((".", "-")) or not all(char.isalnum() or char in "_-" for char in name):
+        raise ConfigError(f"{name!r}: a persona's name holds letters, digits, '_' and '-' only")
+    if (folder / name).exists():
+        raise CorpusError(f"{folder / name}: exists already; choose another name, or edit the files in it")
+
+
 def new_persona(folder: Path, name: str, sketch: Sketch) -> Persona:
     """Write `folder/name/` with persona.toml and dialogues.chat.
 
-    Raises: ConfigError when the name is no file name; CorpusError when it exists or cannot be written.
+    Raises: ConfigError, CorpusError, as `check_new_persona` does, and when it cannot be written.
     """
-    if not name or name.startswith((".", "-")) or not all(char.isalnum() or char in "_-" for char in name):
-        raise ConfigError(f"{name!r}: a persona's name holds letters, digits, '_' and '-' only")
+    check_new_persona(folder, name)
     display = " ".join((sketch.display_name or name.replace("_", " ").title()).split())
     if not display or any(char in _SPECIAL for char in display):
         raise ConfigError(f"{sketch.display_name!r}: a display name cannot hold braces, '|' or a backslash")
@@ -108,8 +116,6 @@ def new_persona(folder: Path, name: str, sketch: Sketch) -> Persona:
         target.mkdir(parents=True)
         (target / PERSONA_FILE).write_text(render_persona(persona), "utf-8")
         (target / "dialogues.chat").write_text(_dialogues(display, who, home, likes), "utf-8")
-    except FileExistsError:
-        raise CorpusError(f"{target}: exists already; choose another name, or edit the files in it") from None
     except OSError as error:
         raise CorpusError(f"{target}: cannot be written ({error.strerror})") from None
     return persona
@@ -123,14 +129,13 @@ def _sentence(text: str, lead: str) -> str:
     said = " ".join(clean_argument(text).split())
     if not said:
         return ""
-    if not said.startswith(("I ", "I'm ", "My ", "The ")):
-        said = f"{lead} {said}"
+    is_sentence = re.match(r"i\b|my ", said, re.IGNORECASE)
+    said = said[0].upper() + said[1:] if is_sentence else f"{lead} {said}"
     return said if said[-1] in ".!?" else f"{said}."
 
 
 def _dialogues(display: str, who: str, home: str, likes: str) -> str:
     parts = [_HEAD, _HOME if home else "", _LIKES if likes else "", _TAIL]
-    text = "".join(parts)
-    for place, sentence in (("WHO", who or f"I'm {display}."), ("HOME", home), ("LIKES", likes), ("DISPLAY", display)):
-        text = text.replace(place, "".join("\\" + char if char in _SPECIAL else char for char in sentence))
-    return text
+    said = {"WHO": who or f"I'm {display}.", "HOME": home, "LIKES": likes, "DISPLAY": display}
+    plain = {place: re.sub(r"[{}|\\]", r"\\\g<0>", sentence) for place, sentence in said.items()}
+    return re.sub(r"\b(WHO|HOME|LIKES|DISPLAY)\b", lambda found: plain[found.group()], "".join(parts))

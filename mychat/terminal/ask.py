@@ -10,7 +10,7 @@ from mychat.terminal.console import Terminal
 
 def ask_sketch(terminal: Terminal, name: str, display_name: str | None) -> Sketch:
     """Ask who it is to be; Enter leaves an answer out. Ctrl-C and Ctrl-D leave altogether, and write nothing."""
-    terminal.note("Four questions; Enter leaves one out.")
+    terminal.note("A few questions; Enter leaves one out.")
     try:
         called = display_name or prompt("What does it call itself? ", default=name.replace("_", " ").title())
         who = prompt("Who is it? I am ")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mychat.config import SAMPLING_NAMES, ModelConfig, SamplingOptions
 from mychat.corpus.augment import Typing
-from mychat.corpus.replay import load_replay, mixed_in
+from mychat.corpus.replay import REPLAY_FILE, load_replay, mixed_in
 from mychat.corpus.split import Split, split_words
 from mychat.corpus.texts import sample_texts
 from mychat.corpus.words import Words, load_words
@@ -23,6 +23,7 @@ from mychat.events import CorpusRead, Finished, Notice, Retimed, Sampled, TrainE
 from mychat.generate.engine import Engine
 from mychat.model.batch import Rows, map_rows
 from mychat.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mychat.model.folder import sha256_of
 from mychat.model.gpt import GPT
 from mychat.model.host import matmul_flops, pick_precision
 from mychat.tokenizer.bpe import Tokenizer, train_tokenizer
@@ -31,12 +32,12 @@ from mychat.train.calibrate import calibrate, compile_if_possible, fit_micro_bat
 from mychat.train.loop import Run
 from mychat.train.network import ScoredGPT, compile_layers, full_weights, spread
 from mychat.train.optimizer import SplitOptimizer
-from mychat.train.plan import OFF_SHARE, SAMPLES_PER_EXAM, SECONDS_TO_FINISH, Plan, make_plan
+from mychat.train.plan import FEWEST_STEPS, OFF_SHARE, SAMPLES_PER_EXAM, SECONDS_TO_FINISH, Plan, make_plan
 from mychat.train.probe import Probe, choose_probe
 from mychat.train.recipe import DEFAULT_MINUTES, Recipe, chars_to_draw, choose_recipe
 from mychat.train.request import TrainRequest
 from mychat.train.setup import Setup
-from mychat.train.start import chars_per_token, misfit
+from mychat.train.start import misfit, shape_conflict, tokens_per_word
 from mychat.train.state import METRICS_FILE, SavedRun, load_run, metrics_file, run_files
 from mychat.train.world import World
 
@@ -71,25 +72,20 @@ class Job:
         if request.kind == "finetune" and not self.words.is_chat:
             raise CorpusError(f"{request.sources[0]}: plain text only; use `mychat pretrain`, or give it dialogues")
         self.chat = self.words.is_chat and request.kind != "pretrain"
-        self.parent = load_checkpoint(request.parent) if request.parent else None
-        if self.parent and request.parent_by_default:
-            reason = misfit(self.parent, self.words, self.settings)
-            where = f"from scratch: {reason}" if reason else f"from {request.parent}; --from scratch does without"
-            yield Notice(f"starting {where}")
-            self.parent = None if reason else self.parent
-        before: Checkpoint | None = self.parent
-        if request.resume and request.partial.exists():
-            before = load_checkpoint(request.partial)
-            self.saved = load_run(request.partial, before.record)
+        partial = load_checkpoint(request.partial) if request.resume and request.partial.exists() else None
+        if partial:
+            self.saved = load_run(request.partial, partial.record)
             self.settings = self.saved.settings
             yield Notice(f"going on with {request.partial}, under the plan it began with")
+        yield from self._choose_parent()
+        before = partial or self.parent
         self.identity = self._identity()
         typing = Typing.of(asdict(self.settings))
         self.split = split_words(self.words, int(self.identity["train_chars"]), self.settings.seed, typing)
         yield self._corpus_read()
         side = self.split.train
-        if self.parent and request.parent:
-            side.conversations += mixed_in(load_replay(request.parent), side.conversations, self.settings.replay_share)
+        held_out = self.split.held_out_lines()
+        side.conversations += mixed_in(self.replay, side.conversations, self.settings.replay_share, held_out)
         said = [message.content for conversation in side.conversations for message in conversation.messages]
         chars = sum(map(len, said)) + sum(map(len, side.texts))
         self.precision = self.world.agree(pick_precision(self.settings.precision, self.device))
@@ -103,12 +99,27 @@ class Job:
         self.tokenizer = (
             before.tokenizer if before else train_tokenizer([*said, *sample_texts(side.texts)], recipe.vocab_size)
         )
-        self.chars_per_token = round(chars_per_token(self.tokenizer, self.words), 3)
+        self.tokens_per_word = round(tokens_per_word(self.tokenizer, self.words), 3)
         self.config = before.config if before else recipe.shape(self.tokenizer.vocab_size)
         self._prepare_run(replace(recipe, context_length=self.config.context_length))
         ends = time.monotonic() + self._seconds_left() if self.settings.steps is None and not self.saved else 0.0
         train_tokens = self.run.train["all"].count_tokens()
         yield self.plan.described(self.config, train_tokens, self.device, self.world.size, ends)
+
+    def _choose_parent(self) -> Iterator[Notice]:
+        """Take the model to start from, or none when nobody asked for it and it does not fit. Raises: ConfigError."""
+        request = self.request
+        self.parent = load_checkpoint(request.parent) if request.parent else None
+        if self.parent and request.parent_by_default:
+            reason = "" if self.saved else misfit(self.parent, self.words, self.settings)
+            if reason or (self.saved and self.saved.request.get("parent") is None):
+                self.parent = None
+            if not self.saved:
+                where = f"scratch: {reason}" if reason else f"{request.parent}; --from scratch does without"
+                yield Notice(f"starting from {where}")
+        elif self.parent and not self.saved and (conflict := shape_conflict(self.parent, self.settings)):
+            raise ConfigError(f"{request.parent}: {conflict}; leave it out, or take --from scratch")
+        self.replay = load_replay(request.parent) if self.parent and request.parent else []
 
     def _identity(self) -> dict[str, Any]:
         """Return what a run may be resumed with. Raises: CheckpointError when it is not what it began with."""
@@ -116,9 +127,12 @@ class Job:
             "kind": self.request.kind,
             "fingerprint": self.words.fingerprint(),
             "parent": self.parent.record.get("sha256") if self.parent else None,
+            "replay": sha256_of(self.request.parent / REPLAY_FILE) if self.replay and self.request.parent else None,
         }
         if self.saved:
-            for key, what in (("kind", "command"), ("fingerprint", "words"), ("parent", "--from checkpoint")):
+            for key, what in (
+                ("kind", "command"), ("fingerprint", "words"), ("parent", "--from checkpoint"), ("replay", REPLAY_FILE),
+            ):  # fmt: skip
                 if self.saved.request.get(key) != identity[key]:
                     raise CheckpointError(
                         f"{self.request.partial}: the {what} changed since the run began; "
@@ -248,15 +262,15 @@ class Job:
 
         Stage number `place` is running. A plan made from steps stays as it is, and so does that of a resumed run.
         """
-        if self.settings.steps is not None or self.saved:
+        if self.settings.steps is not None or self.saved or not self.request.follows_clock:
             return None
         since, done_then = self.clock
         progress, before = self.run.progress, self.plan
         self.look_at_clock()
         done, left = progress.overall - done_then, before.steps_left(place, progress.step)
-        if done <= 0 or left <= 0:
+        if done <= 0 or left <= 0 or before.steps <= FEWEST_STEPS:
             return None
-        needed, given = left * (self.clock[0] - since) / done, self._seconds_left()
+        needed, given = left * (self.clock[0] - since) / done, max(0.0, self._seconds_left())
         off = abs(needed - given) / (60 * (self.settings.minutes or DEFAULT_MINUTES)) > OFF_SHARE
         factor = self.world.agree(given / needed if off else 1.0)
         if factor == 1.0:
@@ -288,9 +302,10 @@ class Job:
         self.last_save = time.monotonic()
 
     def go_back(self) -> None:
-        """Put the run where the last save left it."""
+        """Put the run, and its plan, where the last save left them."""
         saved = load_run(self.request.partial, load_checkpoint(self.request.partial).record)
         saved.restore(self.run)
+        self.plan = saved.plan
 
     def _checkpoint(self, weights: dict[str, Tensor], record: dict[str, Any]) -> Checkpoint:
         described: dict[str, Any] = {
@@ -304,7 +319,7 @@ class Job:
                 "fingerprint": self.identity["fingerprint"],
                 "sources": [source.resolve().name for source in self.request.sources],
                 "train_chars": self.identity["train_chars"],
-                "chars_per_token": self.chars_per_token,
+                "tokens_per_word": self.tokens_per_word,
             },
             "credits": list(dict.fromkeys([*self.words.persona.credits, *self._inherited_credits()])),
             "split": self.split.describe(),

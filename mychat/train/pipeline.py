@@ -87,11 +87,12 @@ def _run_to_the_end(job: Job, interrupt: InterruptWish) -> Iterator[TrainEvent]:
         job.look_at_clock()
         for event in run_stage(run, partial(_stage, job, place), keeps_best=place == len(stages) - 1):
             yield event
+            due = time.monotonic() - job.last_save >= run.settings.save_every_seconds
             if isinstance(event, Validated):
                 yield job.sample(event)
                 if retimed := job.keep_time(place):
+                    due = True  # so that a kill does not bring the old plan back
                     yield retimed
-            due = time.monotonic() - job.last_save >= run.settings.save_every_seconds
             stop, due = run.world.agree((interrupt.wished, due))
             if stop or due:
                 job.save()

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mychat.config import BASE_CHECKPOINT, TrainSettings, checkpoints_folder, find_words, is_path, list_names
+from mychat.config import TrainSettings, checkpoints_folder, find_words, is_path
 from mychat.corpus.persona import load_toml
 from mychat.errors import ConfigError
 from mychat.model.checkpoint import find_checkpoint
+from mychat.train.start import find_base
 
 FLAGS = ("minutes", "steps", "size", "seed", "device", "dropout", "weight_decay", "patience")
 """Settings that have a flag of their own."""
@@ -32,6 +33,8 @@ class TrainRequest:
     force: bool = False
     plan_only: bool = False
     tensorboard: bool = False
+    follows_clock: bool = True
+    """A budget in minutes is kept by fitting the steps to the clock; otherwise the first plan stays."""
     started: float = field(default_factory=time.monotonic)
     """When the command began, on the monotonic clock: the budget counts from here."""
 
@@ -57,16 +60,14 @@ def make_request(
     name = options.get("out") or paths[0].resolve().stem
     if not Path(name).name or name == "..":
         raise ConfigError(f"--out {name}: is no name for a checkpoint; give it one, as in --out demo")
-    by_default = kind == "train" and parent is None and BASE_CHECKPOINT in list_names("checkpoints")
-    if by_default:
-        parent = BASE_CHECKPOINT
+    base = find_base() if kind == "train" and parent is None else None
     return TrainRequest(
         kind=kind,
         sources=paths,
         out=Path(name) if is_path(name) else checkpoints_folder() / name,
         settings=settings,
-        parent=None if parent in (None, "scratch") else find_checkpoint(parent),
-        parent_by_default=by_default,
+        parent=base if parent in (None, "scratch") else find_checkpoint(parent),
+        parent_by_default=base is not None,
         resume=bool(options.get("resume")),
         force=bool(options.get("force")),
         plan_only=bool(options.get("plan")),

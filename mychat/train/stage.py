@@ -35,13 +35,16 @@ class Stage:
         return 1.0
 
     def refitted(self, step: int, factor: float, final_share: float) -> Stage:
-        """Return it with `factor` times the steps that are left at `step`; the rate goes on from where it is."""
+        """Return it with `factor` (0 and above) times the steps that are left at `step`, one at least.
+
+        The rate goes on from where it is.
+        """
         left = self.steps - step
         if left <= 0:
             return self
         fitted = max(1, round(left * factor))
         if left > self.decay:
-            return replace(self, steps=step + fitted, decay=min(fitted, round(self.decay * factor)))
+            return replace(self, steps=step + fitted, decay=max(1, min(fitted, round(self.decay * factor))))
         share = self.rate_share(step, final_share) - final_share
         return replace(self, steps=step + fitted, decay=fitted, decay_from=final_share + share * (fitted + 1) / fitted)
 

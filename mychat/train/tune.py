@@ -262,7 +262,11 @@ class TrialRun:
 
     def __init__(self, request: TuneRequest, number: int, settings: TrainSettings) -> None:
         out = request.trials_folder / f"trial-{number}"
-        self.job = Job(TrainRequest("train", request.sources, out, settings), World(), pick_device(settings.device))
+        self.job = Job(
+            TrainRequest("train", request.sources, out, settings, follows_clock=False),
+            World(),
+            pick_device(settings.device),
+        )
         self.share = 0.0
         self.best: float | None = None
         """Bits per byte of the weights that the run would keep."""

@@ -36,3 +36,14 @@ def test_a_description_alone_is_for_the_base_model(base: Path) -> None:
     assert find_character(None, "I am a baker.").checkpoint == "base-en"
     assert find_character(None, None).checkpoint == "milo"
     assert find_character("nobody", None).checkpoint == "nobody"
+    assert "base-en speaks" in find_character(None, "I am a baker.").note
+    assert find_character(None, None).note == ""
+
+
+def test_a_checkpoint_given_by_path_speaks_for_itself(base: Path, tiny: Path, tmp_path: Path) -> None:
+    """Every checkpoint holds a persona.toml; that makes it no persona to be described."""
+    for name in (str(tiny), str(checkpoints_folder() / "base-en")):
+        found = find_character(name, None)
+        assert (found.checkpoint, found.persona, found.note) == (name, None, "")
+    new_persona(tmp_path / "mine", "luna", Sketch("Luna"))
+    assert find_character(str(tmp_path / "mine" / "luna"), None).checkpoint == "base-en"

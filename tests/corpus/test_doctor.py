@@ -49,6 +49,13 @@ def test_each_fault_is_found_where_it_stands(tmp_path: Path, chat: str, where: s
     assert any(line.startswith(where) and what in line for line in found), found
 
 
+def test_every_alternative_of_a_long_line_is_looked_at(tmp_path: Path) -> None:
+    """Two alternatives of the second line say the same, among 20 x 40."""
+    firsts, seconds = "|".join(f"a{n}" for n in range(20)), "|".join(f"b{n}" for n in range(40))
+    chat = f"{GOOD}\n== long\n> {{{firsts}}} {{{seconds}|B7}}\nYes.\n"
+    assert any("stands here twice" in line for line in _found(tmp_path / "pip", chat))
+
+
 def test_a_reply_that_follows_everything_swamps_the_rest(tmp_path: Path) -> None:
     questions = [f"== t{number}\n> {{a{number}|b{number}|c{number}}}\nWell, who knows?\n" for number in range(8)]
     found = _found(tmp_path / "pip", "\n".join([GOOD, *questions]))

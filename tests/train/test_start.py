@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from mychat.config import PRESETS, checkpoints_folder
 from mychat.corpus.messages import Conversation, Message
 from mychat.corpus.replay import REPLAY_FILE, load_replay, mixed_in
-from mychat.errors import CorpusError
-from mychat.events import Notice, Planned
+from mychat.errors import ConfigError, CorpusError
+from mychat.events import Notice, Planned, Stepped
 from mychat.model.checkpoint import load_checkpoint
+from mychat.train.pipeline import train
 from mychat.train.recipe import size_like
 from mychat.train.request import make_request
 from tests.conftest import run
@@ -36,7 +37,7 @@ def base(tiny: Path) -> Path:
 
 def started(source: Path, **options: Any) -> tuple[list[str], Any]:
     request = make_request(
-        "train", [str(source)], options.pop("parent", None), options | {"out": str(source) + "-out"}, 0.0
+        "train", [str(source)], options.pop("parent", None), {"out": str(source) + "-out"} | options, 0.0
     )
     request = replace(request, settings=replace(request.settings, steps=options.get("steps", 2)))
     events = run(request)
@@ -65,7 +66,7 @@ def test_texts_beside_the_dialogues_are_learnt_too(base: Path, persona_folder: P
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [({"size": "micro"}, "size micro is another"), ({"parent": "scratch"}, "")],
+    [({"size": "micro"}, "size micro is not that of the model to start from (nano)"), ({"parent": "scratch"}, "")],
 )  # fmt: skip
 def test_it_does_without_when_something_else_is_asked_for(
     base: Path, persona_folder: Path, options: dict[str, str], reason: str
@@ -73,6 +74,27 @@ def test_it_does_without_when_something_else_is_asked_for(
     notices, made = started(persona_folder, **options)
     assert any(reason in text for text in notices if "from scratch" in text) == bool(reason)
     assert made.record["parent"] is None
+
+
+def test_the_same_size_keeps_the_base_model_and_another_refuses_a_named_one(
+    base: Path, persona_folder: Path, tmp_path: Path
+) -> None:
+    _, made = started(persona_folder, size="nano")
+    assert made.record["parent"] == "base-en"
+    with pytest.raises(ConfigError, match="size micro is not that of the model to start from"):
+        started(persona_folder, size="micro", parent="base-en", out=str(tmp_path / "other"))
+
+
+def test_a_stopped_run_goes_on_from_where_it_set_out(tiny: Path, persona_folder: Path, tmp_path: Path) -> None:
+    """A base model that turned up meanwhile changes nothing."""
+    options = {"out": str(tmp_path / "made"), "steps": 6, "size": "nano"}
+    request = make_request("train", [str(persona_folder)], "scratch", options, 0.0)
+    events = train(replace(request, parent_by_default=True))
+    next(event for event in events if isinstance(event, Stepped))
+    events.close()  # type: ignore[attr-defined]
+    shutil.copytree(tiny, checkpoints_folder() / "base-en")
+    run(make_request("train", [str(persona_folder)], None, options | {"resume": True}, 0.0))
+    assert load_checkpoint(tmp_path / "made").record["parent"] is None
 
 
 def test_words_of_another_language_and_plain_text_start_from_scratch(base: Path, tmp_path: Path) -> None:
@@ -114,6 +136,12 @@ def test_the_share_that_is_practised_is_what_was_asked_for(
     taken = mixed_in(replay, own, share)
     wanted = share / (1 - share) * chars(own) if replay else 0
     assert wanted - 1e-6 <= chars(taken) <= wanted + 60
+
+
+def test_what_is_held_out_is_not_practised() -> None:
+    one, other = (Conversation((Message("user", line), Message("assistant", "yes"))) for line in ("Who are you?", "hi"))
+    assert set(mixed_in([one, other], [other] * 9, 0.5, {"who are you"})) == {other}
+    assert mixed_in([one], [other], 0.5, {"who are you"}) == []
 
 
 def test_nothing_to_practise_is_no_fault_and_a_broken_file_is(tmp_path: Path) -> None:

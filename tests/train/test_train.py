@@ -256,6 +256,7 @@ def test_steps_fitted_to_the_clock_leave_the_rate_where_it_is(
     rest = [stage.rate_share(one, 0.02) for stage in fitted.stages[place + 1 :] for one in range(stage.steps)]
     rest += [fitted.stages[place].rate_share(one, 0.02) for one in range(step, fitted.stages[place].steps)]
     assert all(0 < rate <= 1.0001 for rate in rest)
+    assert all(stage.decay >= 1 for stage in fitted.stages[place:] if stage.steps)
 
 
 def test_a_budget_follows_the_clock(persona_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def draw_conversations(
         chained = _deal(deck, waiting, rng)
         conversation = _interleave(chained, _system_text(chained, persona, rng), rng, typed)
         drawn.append(conversation)
-        chars -= sum(len(message.content) for message in conversation.messages)
+        chars -= conversation.chars
     return drawn
 
 

@@ -31,6 +31,11 @@ class Conversation:
     """`file:line` it was read from; nothing when it was made."""
 
     @property
+    def chars(self) -> int:
+        """Characters of all messages."""
+        return sum(len(message.content) for message in self.messages)
+
+    @property
     def system(self) -> str | None:
         """The system text, if there is one."""
         first = self.messages[0] if self.messages else None

@@ -28,15 +28,11 @@ def mixed_in(
     What says a line that is held out (by key) is not taken.
     """
     replay = [one for one in replay if not any(line_key(message.content) in held_out for message in one.messages)]
-    room = share / (1 - share) * sum(_chars(one) for one in said) if replay and share else 0.0
+    room = share / (1 - share) * sum(one.chars for one in said) if replay and share else 0.0
     taken: list[Conversation] = []
     for conversation in cycle(replay):
         if room <= 0:
             break
         taken.append(conversation)
-        room -= max(1, _chars(conversation))
+        room -= max(1, conversation.chars)
     return taken
-
-
-def _chars(conversation: Conversation) -> int:
-    return sum(len(message.content) for message in conversation.messages)

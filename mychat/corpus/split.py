@@ -144,7 +144,7 @@ def _split_conversations(
 
 
 def _chars(conversations: Iterable[Conversation]) -> int:
-    return sum(len(message.content) for conversation in conversations for message in conversation.messages)
+    return sum(conversation.chars for conversation in conversations)
 
 
 def _cut_long(conversations: Sequence[Conversation]) -> Sequence[Conversation]:

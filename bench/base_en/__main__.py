@@ -1,7 +1,8 @@
 """The words that the base model learns from: everyday dialogue, facts to be read off the context, simple stories.
 
 Usage: python -m bench.base_en DATA OUT [--facts 24000] [--classics 3000000] [--seed 0]
-Then:  mychat train OUT --from scratch --config bench/base_en/settings.toml --minutes 150 --out base-en
+Then:  mychat train OUT --from scratch --config bench/base_en/settings.toml --minutes 135 --out base-en
+       python -m bench.base_en.replay DATA checkpoints/base-en
 
 DATA holds dialogue/ (spc, topical_chat, personality_chat, chatterbot_english) and text/ (tinystories, childrens_ccby,
 classic_children); their names and licences stand in the model card. OUT becomes a folder of JSON lines and a
@@ -16,8 +17,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.base_en.facts import FactDialogues, Pair
-from bench.base_en.sources import children, classics, persona_chats, small_talk, tiny_stories, topical_chats
+from bench.base_en.facts import WITH_SYSTEM, FactDialogues
+from bench.base_en.sources import (
+    children,
+    classics,
+    messages,
+    persona_chats,
+    small_talk,
+    tiny_stories,
+    topical_chats,
+)
 
 PERSONA = """\
 name = "base-en"
@@ -40,8 +49,6 @@ temperature = 0.6
 top_p = 0.9
 repetition_penalty = 1.05
 """
-WITH_SYSTEM = 0.75
-"""Of the made dialogues, those whose assistant is somebody."""
 
 
 def main() -> None:
@@ -65,14 +72,6 @@ def main() -> None:
     write(given.out / "tinystories.jsonl", tiny_stories(text / "tinystories.txt.xz"))
     write(given.out / "children.jsonl", children(text / "childrens_ccby.txt.xz"))
     write(given.out / "classics.jsonl", classics(text / "classic_children.txt.xz", given.classics))
-
-
-def messages(system: str | None, exchanges: Iterable[Pair]) -> dict[str, Any]:
-    """Render a dialogue in the OpenAI form."""
-    said = [{"role": "system", "content": system}] if system else []
-    for user, reply in exchanges:
-        said += [{"role": "user", "content": user}, {"role": "assistant", "content": reply}]
-    return {"messages": said}
 
 
 def write(path: Path, items: Iterable[dict[str, Any]]) -> None:

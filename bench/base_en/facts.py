@@ -29,6 +29,8 @@ TO_THE_OTHER = ("asks", "told", "replies", "checks")
 """Sentences in which one speaker says what the other said: "my" becomes "your"."""
 _MINE = re.compile(r"\bmy\b")
 INVENTED_NAMES, INVENTED_TOWNS = 0.5, 0.33
+WITH_SYSTEM = 0.75
+"""Of the made dialogues, those whose assistant is somebody."""
 CHECKED = 0.25
 """Of the questions for a fact, those that name one: `are you a nurse?`"""
 ABOUT_YOU = (

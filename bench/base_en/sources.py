@@ -7,7 +7,7 @@ import json
 import lzma
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,14 @@ def persona_chats(source: Path, makes: FactDialogues, seed: int) -> Iterator[dic
             rng.shuffle(facts)
             system = [{"role": "system", "content": " ".join(facts)}] if facts else []
             yield {"messages": system + messages}
+
+
+def messages(system: str | None, exchanges: Iterable[Pair]) -> dict[str, Any]:
+    """Render a dialogue in the OpenAI form."""
+    said = [{"role": "system", "content": system}] if system else []
+    for user, reply in exchanges:
+        said += [{"role": "user", "content": user}, {"role": "assistant", "content": reply}]
+    return {"messages": said}
 
 
 def put_in(messages: list[dict[str, Any]], pair: Pair, rng: random.Random) -> None:

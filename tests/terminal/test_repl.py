@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import itertools
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pexpect
-import pyte
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,36 +15,16 @@ from rich.console import Console
 
 from mychat.terminal.reply_stream import ReplyStream
 from mychat.terminal.sanitise import sanitise
+from tests.terminal.screen import Screen
 
 
-class Screen:
-    """A terminal of 80 columns with a chat in it."""
-
-    def __init__(self, checkpoint: Path, *arguments: str) -> None:
-        self.screen = pyte.HistoryScreen(80, 40, history=1000)
-        self.stream = pyte.Stream(self.screen)
-        command = ["-m", "mychat", "chat", str(checkpoint), "--temperature", "0", *arguments]
-        self.child = pexpect.spawn(sys.executable, command, dimensions=(40, 80), encoding="utf-8", timeout=60)
-
-    def until(self, text: str, times: int = 1) -> None:
-        """Read until the screen shows the text so many times."""
-        while "\n".join(self.lines()).count(text) < times:
-            self.stream.feed(self.child.read_nonblocking(4096, timeout=60))
-
-    def lines(self) -> list[str]:
-        return [line.rstrip() for line in self.screen.display if line.strip()]
-
-    def type(self, text: str) -> None:
-        self.child.send(text)
-
-    def rest(self) -> None:
-        self.child.expect(pexpect.EOF)
-        self.stream.feed(self.child.before or "")
+def open_chat(checkpoint: Path, *arguments: str) -> Screen:
+    return Screen("chat", checkpoint, "--temperature", "0", *arguments)
 
 
 @pytest.fixture
 def chat(tiny: Path) -> Iterator[Screen]:
-    screen = Screen(tiny)
+    screen = open_chat(tiny)
     yield screen
     screen.child.close(force=True)
 
@@ -71,8 +48,7 @@ def test_a_conversation_on_a_real_screen(chat: Screen, tmp_path: Path) -> None:
     chat.until("new conversation")
     chat.until("you:", 6)
     chat.type("/quit\r")
-    chat.rest()
-    assert chat.child.wait() == 0
+    assert chat.rest() == 0
     shown = chat.lines()
     assert shown[2:4] == ["you: hi", shown[3]]
     assert shown[3] in ("Pip: Hello! I am Pip.", "Pip: Hi. I am Pip.")
@@ -90,12 +66,11 @@ def test_a_full_window_says_so_and_ctrl_d_leaves(chat: Screen) -> None:
     chat.type("word " * 70 + "\r")
     chat.until("shorten it by about")
     chat.type("\x04")
-    chat.rest()
-    assert chat.child.wait() == 0
+    assert chat.rest() == 0
 
 
 def test_ctrl_c_stops_a_reply_and_not_the_chat(tiny: Path) -> None:
-    chat = Screen(tiny, "--max-new-tokens", "40", "--temperature", "50")
+    chat = open_chat(tiny, "--max-new-tokens", "40", "--temperature", "50")
     chat.until("you:")
     chat.type("hi\r")
     chat.until("Pip: ", 2)

@@ -88,7 +88,10 @@ PRESETS: Mapping[str, Preset] = {
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """How the next token is chosen. The order of the filters: penalty, ban, temperature, top-k, top-p, min-p."""
+    """How the next token is chosen.
+
+    The order of the filters: bias and ban, penalties, no-repeat, temperature, top-k, top-p, min-p, typical.
+    """
 
     temperature: float = 0.7
     """0 takes the most likely token (greedy)."""
@@ -98,11 +101,29 @@ class SamplingOptions:
     """Keep the most likely tokens that together reach this probability."""
     min_p: float = 0.0
     """Keep tokens at least this probable relative to the most likely."""
+    typical_p: float = 1.0
+    """Keep the tokens whose surprise is nearest to what is expected, until they reach this probability."""
     repetition_penalty: float = 1.0
-    """Divide (multiply) positive (negative) logits of tokens in the context by this."""
+    """Divide (multiply) positive (negative) logits of tokens in the reply by this."""
+    frequency_penalty: float = 0.0
+    """Taken from a token's logit for each time the reply holds it."""
+    presence_penalty: float = 0.0
+    """Taken from a token's logit once the reply holds it."""
     no_repeat_ngram: int = 8
     """No stretch of so many tokens comes twice in a reply, so it cannot run in circles; 0 allows all."""
+    beams: int = 1
+    """Above 1: beam search, the likeliest of so many replies kept abreast; nothing is drawn."""
+    length_penalty: float = 1.0
+    """A beam's log-probability is divided by its length to this power; above 1 favours long replies."""
+    best_of: int = 1
+    """Draw so many replies and keep the one with the best log-probability per token."""
     max_new_tokens: int = 200
+    stop: tuple[str, ...] = ()
+    """The reply ends before the first of these texts."""
+    ban: tuple[str, ...] = ()
+    """Texts that must not be said, not within a word either."""
+    bias: tuple[str, ...] = ()
+    """`TEXT=NUMBER`: what is added to the logit of the text's last token where it would complete the text."""
     seed: int | None = None
     """None draws a fresh one, which the reply reports."""
 
@@ -111,15 +132,34 @@ class SamplingOptions:
             self.temperature == 0 or 0.01 <= self.temperature <= 100,
             f"temperature {self.temperature} must be 0 (greedy), or from 0.01 to 100",
         )
-        _require(self.top_k >= 0, f"top_k {self.top_k} must be 0 (off) or more")
-        _require(0 < self.top_p <= 1, f"top_p {self.top_p} must be above 0 and at most 1")
+        for name in ("top_p", "typical_p"):
+            _require(0 < getattr(self, name) <= 1, f"{name} {getattr(self, name)} must be above 0 and at most 1")
+        for name in ("top_k", "no_repeat_ngram"):
+            _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} must be 0 (off) or more")
+        for name in ("beams", "best_of", "max_new_tokens"):
+            _require(getattr(self, name) >= 1, f"{name} {getattr(self, name)} must be 1 or more")
+        for name in ("frequency_penalty", "presence_penalty", "length_penalty"):
+            _require(-10 <= getattr(self, name) <= 10, f"{name} {getattr(self, name)} must be from -10 to 10")
         _require(0 <= self.min_p <= 1, f"min_p {self.min_p} must be from 0 to 1")
         _require(
             0.1 <= self.repetition_penalty <= 10, f"repetition_penalty {self.repetition_penalty} must be from 0.1 to 10"
         )
-        _require(self.no_repeat_ngram >= 0, f"no_repeat_ngram {self.no_repeat_ngram} must be 0 (off) or more")
-        _require(self.max_new_tokens >= 1, f"max_new_tokens {self.max_new_tokens} must be 1 or more")
+        _require(self.beams == 1 or self.best_of == 1, "beams and best_of exclude each other")
+        _require(all(self.stop) and all(self.ban), "stop and ban want texts that are not empty")
+        self.biases()
         _require(self.seed is None or 0 <= self.seed < 2**63, f"seed {self.seed} must be from 0 to 2^63 - 1")
+
+    def biases(self) -> dict[str, float]:
+        """Return what is added to which text. Raises: ConfigError."""
+        found = {}
+        for entry in self.bias:
+            text, _, number = entry.rpartition("=")
+            try:
+                found[text] = float(number)
+            except ValueError:
+                text = ""
+            _require(bool(text) and found[text] == found[text], f"bias {entry!r} must be TEXT=NUMBER, such as sea=-2.5")
+        return found
 
     def updated(self, values: Mapping[str, Any]) -> Self:
         """Return a copy with these values; None means not given."""
@@ -232,6 +272,12 @@ def _typed(name: str, value: Any, annotation: str) -> Any:
         if kind == "str":
             if isinstance(value, str):
                 return value
+        elif kind.startswith("tuple"):
+            if value == "off":
+                return ()
+            texts = (value,) if isinstance(value, str) else tuple(value)
+            if all(isinstance(text, str) for text in texts):
+                return texts
         elif not isinstance(value, bool):
             if kind == "float":
                 number = float(value)
@@ -241,7 +287,7 @@ def _typed(name: str, value: Any, annotation: str) -> Any:
                 return int(value)
     except (TypeError, ValueError, OverflowError):
         pass
-    wanted = {"int": "a whole number", "float": "a number", "str": "a text"}[kind]
+    wanted = {"int": "a whole number", "float": "a number", "str": "a text"}.get(kind, "a text or a list of texts")
     raise ConfigError(f"{name} must be {wanted}, not {value!r}")
 
 

@@ -295,8 +295,21 @@ class ReplyDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenScore:
+    """What the network thought of one token, before any filter. Natural logarithms."""
+
+    id: int
+    text: str
+    logprob: float
+    entropy: float
+    """In nats, of the distribution the token was taken from."""
+    alternatives: tuple[tuple[int, str, float], ...]
+    """The most likely: id, text, log-probability."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyEnd:
-    """A reply is over. `finish_reason`: `stop` (it said <|end|>), `length` or `context`."""
+    """A reply is over. `finish_reason`: `stop` (it said <|end|>, or a stop text), `length` or `context`."""
 
     text: str
     ids: tuple[int, ...]
@@ -304,6 +317,10 @@ class ReplyEnd:
     seed: int
     prompt_tokens: int
     seconds: float
+    scores: tuple[TokenScore, ...] = ()
+    """One for each of `ids`, where they were asked for."""
+    prompt_scores: tuple[TokenScore, ...] = ()
+    """One for each id of the prompt after the first: how expected was what was said?"""
 
     @property
     def tokens_per_second(self) -> float:

@@ -30,11 +30,20 @@ SAMPLING: dict[str, Any] = {
     "top_k": Annotated[int | None, typer.Option(help="Keep the k most likely tokens; 0 keeps all.")],
     "top_p": Annotated[float | None, typer.Option(help="Keep the tokens that together reach this probability.")],
     "min_p": Annotated[float | None, typer.Option(help="Keep tokens this probable relative to the likeliest.")],
+    "typical_p": Annotated[float | None, typer.Option(help="Keep the tokens that surprise as much as is expected.")],
     "repetition_penalty": Annotated[float | None, typer.Option(help="Above 1, words already said are less likely.")],
+    "frequency_penalty": Annotated[float | None, typer.Option(help="Less likely each time a token was said.")],
+    "presence_penalty": Annotated[float | None, typer.Option(help="Less likely once a token was said.")],
     "no_repeat_ngram": Annotated[
         int | None, typer.Option(help="No stretch of so many tokens comes twice in a reply; 0 allows it.")
     ],
+    "beams": Annotated[int | None, typer.Option(help="Search for the likeliest reply, so many abreast.")],
+    "length_penalty": Annotated[float | None, typer.Option(help="Of beams: above 1 favours long replies.")],
+    "best_of": Annotated[int | None, typer.Option(help="Draw so many replies and keep the likeliest.")],
     "max_new_tokens": Annotated[int | None, typer.Option(help="The longest reply, in tokens.")],
+    "stop": Annotated[list[str] | None, typer.Option(help="End the reply before this text; repeat for more.")],
+    "ban": Annotated[list[str] | None, typer.Option(help="Never say this text; repeat for more.")],
+    "bias": Annotated[list[str] | None, typer.Option(help="TEXT=NUMBER: added to its logit; repeat for more.")],
     "seed": Annotated[int | None, typer.Option(help="The same seed gives the same reply.")],
 }
 

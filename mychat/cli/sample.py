@@ -16,6 +16,10 @@ def sample(
     checkpoint: SpeakerOption = None,
     raw: Annotated[bool, typer.Option("--raw", help="Continue the prompt as plain text.")] = False,
     system: SystemOption = None,
+    choices: Annotated[str | None, typer.Option(help="Answer with the most probable of these: yes,no,maybe")] = None,
+    probs: Annotated[
+        int | None, typer.Option(min=0, help="With --json: each token's log-probability, and so many alternatives.")
+    ] = None,
     device: DeviceOption = "cpu",
     json: JsonOption = False,
     **options: Any,
@@ -27,11 +31,16 @@ def sample(
         from mychat.corpus.cleaning import read_stdin
 
         prompt = read_stdin()
+    if probs is not None and not json:
+        raise typer.BadParameter("needs --json", param_hint="--probs")
+    if choices is not None and raw:
+        raise typer.BadParameter("a choice is a whole reply; leave --raw out", param_hint="--choices")
     from mychat.chat.character import find_character
     from mychat.generate.engine import load_engine
+    from mychat.generate.sample import choose
     from mychat.generate.sample import sample as run
     from mychat.terminal.console import Terminal
-    from mychat.terminal.once import print_reply
+    from mychat.terminal.once import print_choice, print_reply
 
     character = find_character(checkpoint, system)
     engine = load_engine(character.checkpoint, device, chat=not raw)
@@ -39,7 +48,11 @@ def sample(
     terminal = Terminal()
     if character.note and not raw:
         terminal.note(character.note)
-    print_reply(terminal, run(engine, prompt, sampling, system=character.system, raw=raw), as_json=json)
+    if choices is not None:
+        print_choice(terminal, choose(engine, prompt, choices.split(","), system=character.system), as_json=json)
+        return
+    events = run(engine, prompt, sampling, system=character.system, raw=raw, alternatives=probs)
+    print_reply(terminal, events, as_json=json)
 
 
 def register(app: typer.Typer) -> None:

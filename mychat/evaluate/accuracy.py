@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mychat.config import SamplingOptions
 from mychat.corpus.holdout import Exam
 from mychat.generate.engine import Engine
 
-MAX_REPLY_TOKENS = 160
+GREEDY = SamplingOptions(temperature=0, no_repeat_ngram=0, max_new_tokens=160)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Answer:
 
 def sit_exams(engine: Engine, exams: Sequence[Exam]) -> list[Answer]:
     """Answer all exams greedily."""
-    replies = engine.greedy([engine.prompt_ids(exam.asked) for exam in exams], MAX_REPLY_TOKENS)
+    said = engine.replies([engine.prompt_ids(exam.asked) for exam in exams], GREEDY)
+    replies = [engine.tokenizer.decode(ids) for ids in said]
     return [Answer(exam, reply, exam.accepts(reply)) for exam, reply in zip(exams, replies, strict=True)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,26 +13,18 @@ from torch import Tensor
 from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
 from mychat.errors import CheckpointError, ContextError
-from mychat.events import ReplyDelta, ReplyEnd, ReplyEvent
-from mychat.generate.cache import KVCache, make_caches
-from mychat.generate.sampling import next_id
+from mychat.events import ReplyDelta, ReplyEnd, ReplyEvent, TokenScore
+from mychat.generate.ban import BannedTexts
+from mychat.generate.batch import generate_batch
+from mychat.generate.beam import Beam, beam_search
+from mychat.generate.decoder import Decoder
+from mychat.generate.sampling import Chooser
+from mychat.generate.scores import score_tokens
+from mychat.generate.stop import TextUntil
+from mychat.generate.stream import Stream
 from mychat.model.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
-from mychat.model.gpt import GPT
 from mychat.model.host import pick_device
-from mychat.tokenizer.bpe import StreamDecoder
 from mychat.tokenizer.chat_format import ChatFormat
-
-
-@torch.inference_mode()
-def prefill(model: GPT, ids: Tensor, caches: Sequence[KVCache]) -> Tensor:
-    """Run the prompt (B, T) through empty caches; return the logits after it, (B, V)."""
-    return model.logits(model.hidden(ids, caches=caches)[:, -1])
-
-
-@torch.inference_mode()
-def decode_step(model: GPT, ids: Tensor, caches: Sequence[KVCache]) -> Tensor:
-    """Run one more id each (B,); return the logits after it, (B, V)."""
-    return model.logits(model.hidden(ids[:, None], start=caches[0].length, caches=caches)[:, -1])
 
 
 def load_engine(name: str, device: str, *, chat: bool) -> Engine:
@@ -51,7 +44,9 @@ class Engine:
         self.device = device
         self.persona, self.defaults = checkpoint.persona, checkpoint.sampling
         self.model, self.tokenizer = checkpoint.build(device), checkpoint.tokenizer
+        self.decoder = Decoder(self.model)
         self.format = ChatFormat(self.tokenizer)
+        self.stream = Stream(self.decoder, self.context_length)
 
     @property
     def context_length(self) -> int:
@@ -66,89 +61,144 @@ class Engine:
         """Count the tokens of `prompt_ids`."""
         return len(self.prompt_ids(messages))
 
-    def reply(self, messages: Sequence[Message], options: SamplingOptions) -> Iterator[ReplyEvent]:
-        """Yield the reply as it grows, then its end. Raises: ContextError when the prompt does not fit."""
-        return self._generate(self.prompt_ids(messages), options)
+    def reply(
+        self, messages: Sequence[Message], options: SamplingOptions, *, alternatives: int | None = None
+    ) -> Iterator[ReplyEvent]:
+        """Yield the reply as it grows, then its end, with scores when `alternatives` says how many others to name.
 
-    def complete(self, text: str, options: SamplingOptions) -> Iterator[ReplyEvent]:
+        Raises: ContextError when the prompt does not fit.
+        """
+        return self._answer(self.prompt_ids(messages), options, alternatives)
+
+    def complete(self, text: str, options: SamplingOptions, *, alternatives: int | None = None) -> Iterator[ReplyEvent]:
         """Continue plain text. Raises: ContextError when it does not fit."""
-        return self._generate([self.format.bos, *self.tokenizer.encode(text)], options)
+        return self._answer([self.format.bos, *self.tokenizer.encode(text)], options, alternatives)
 
-    def _generate(self, prompt: list[int], options: SamplingOptions) -> Iterator[ReplyEvent]:
-        room = self.context_length - len(prompt)
-        if room < 1:
-            raise ContextError(
-                f"the prompt is {len(prompt)} tokens, the context window holds {self.context_length} "
-                f"with at least 1 for the reply; shorten it by {1 - room}"
-            )
+    def _answer(self, prompt: list[int], options: SamplingOptions, alternatives: int | None) -> Iterator[ReplyEvent]:
+        room = self._room(prompt)
         seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
         started = time.perf_counter()
         ids: list[int] = []
-        decoder, parts = StreamDecoder(self.tokenizer), []
+        text, parts = TextUntil(self.tokenizer, options.stop), []
         finish_reason = "length" if options.max_new_tokens <= room else "context"
         for id_ in self._ids(prompt, options, seed):
             if id_ == self.format.end:
                 finish_reason = "stop"
                 break
             ids.append(id_)
-            if delta := decoder.push(id_):
+            if delta := text.push(id_):
                 parts.append(delta)
                 yield ReplyDelta(delta)
+            if text.stopped:
+                finish_reason = "stop"
+                break
             if len(ids) == min(options.max_new_tokens, room):
                 break
-        if rest := decoder.finish():
+        if rest := text.finish():
             parts.append(rest)
             yield ReplyDelta(rest)
         seconds = time.perf_counter() - started
-        yield ReplyEnd("".join(parts), tuple(ids), finish_reason, seed, len(prompt), seconds)
+        end = ReplyEnd("".join(parts), tuple(ids), finish_reason, seed, len(prompt), seconds)
+        if alternatives is not None:
+            scores = self._scores([*prompt, *ids], alternatives)
+            reply = len(prompt) - 1
+            end = replace(end, scores=tuple(scores[reply:]), prompt_scores=tuple(scores[:reply]))
+        yield end
+
+    def _room(self, prompt: Sequence[int]) -> int:
+        room = self.context_length - len(prompt)
+        if room < 1:
+            raise ContextError(
+                f"the prompt is {len(prompt)} tokens, the context window holds {self.context_length} "
+                f"with at least 1 for the reply; shorten it by {1 - room}"
+            )
+        return room
 
     def _ids(self, prompt: list[int], options: SamplingOptions, seed: int) -> Iterator[int]:
         """Yield ids without end; the caller knows when it has enough."""
-        generator = torch.Generator().manual_seed(seed)
-        caches = self._caches(1, self.context_length)
-        logits = prefill(self.model, torch.tensor([prompt], device=self.device), caches)
-        reply: list[int] = []
+        if options.beams > 1:
+            yield from (*self.beams(prompt, options)[0].ids, self.format.end)
+        elif options.best_of > 1:
+            yield from (*self._best_of(prompt, options, seed), self.format.end)
+        chooser = self._chooser(options, seed)
+        hidden = self.stream.resume(prompt)
         while True:
-            reply.append(next_id(logits[0], torch.tensor(reply, dtype=torch.long), options, generator))
-            yield reply[-1]
-            logits = decode_step(self.model, torch.tensor(reply[-1:], device=self.device), caches)
+            yield chooser.choose(self.decoder.logits(hidden[-1]))
+            hidden = self.stream.feed(chooser.reply[-1:])
 
-    def greedy(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch: int = 32) -> list[str]:
-        """Answer many prompts greedily; those of one length run together.
+    def _chooser(self, options: SamplingOptions, seed: int) -> Chooser:
+        generator = torch.Generator().manual_seed(seed)
+        biases = {tuple(self.tokenizer.encode(text)): bias for text, bias in options.biases().items()}
+        if not options.ban:
+            return Chooser(options, generator, biases)
+        return Chooser(options, generator, biases, BannedTexts(self.tokenizer, options.ban).ids)
+
+    def _scores(self, ids: Sequence[int], alternatives: int) -> list[TokenScore]:
+        """Score every id but the first by what stands before it."""
+        self.stream.rewind(0)
+        logits = self.decoder.logits(self.stream.feed(list(ids))[:-1])
+        return score_tokens(self.tokenizer, logits, ids[1:], alternatives)
+
+    # --- many at once, and searches
+
+    def replies(self, prompts: Sequence[Sequence[int]], options: SamplingOptions, seed: int = 0) -> list[list[int]]:
+        """Answer many prompts at once, each as it would be alone with the seeds `seed`, `seed` + 1, ...
 
         A prompt that leaves no room is answered with an empty reply.
         """
-        replies = [""] * len(prompts)
-        by_length: dict[int, list[int]] = {}
-        for index, prompt in enumerate(prompts):
-            by_length.setdefault(len(prompt), []).append(index)
-        for length, members in by_length.items():
-            most = min(max_new_tokens, self.context_length - length)
-            for start in range(0, len(members) if most > 0 else 0, batch):
-                group = members[start : start + batch]
-                said = self._greedy_group([prompts[index] for index in group], most)
-                for index, ids in zip(group, said, strict=True):
-                    replies[index] = self.tokenizer.decode(ids)
-        return replies
+        choosers = [self._chooser(options, seed + number) for number in range(len(prompts))]
+        room = [min(options.max_new_tokens, self.context_length - len(prompt)) for prompt in prompts]
+        return generate_batch(self.decoder, prompts, choosers, room, self.format.end)
 
-    def _greedy_group(self, prompts: list[Sequence[int]], most: int) -> list[list[int]]:
-        caches = self._caches(len(prompts), len(prompts[0]) + most)
-        said: list[list[int]] = [[] for _ in prompts]
-        going = set(range(len(prompts)))
-        logits = prefill(self.model, torch.tensor(prompts, device=self.device), caches)
-        for step in range(most):
-            ids = logits.argmax(-1)
-            for row, id_ in enumerate(ids.tolist()):
-                if row in going:
-                    if id_ == self.format.end:
-                        going.discard(row)
-                    else:
-                        said[row].append(id_)
-            if not going or step == most - 1:
-                break
-            logits = decode_step(self.model, ids, caches)
-        return said
+    def beams(self, prompt: list[int], options: SamplingOptions) -> list[Beam]:
+        """Return the best replies that a search with `beams` of them abreast finds, best first."""
+        most = min(options.max_new_tokens, self._room(prompt))
+        chooser = self._chooser(options.updated({"temperature": 0.0}), 0)
+        return beam_search(
+            self.decoder, prompt, options.beams, end=self.format.end, most=most,
+            length_penalty=options.length_penalty, adjust=chooser.after,
+        )  # fmt: skip
 
-    def _caches(self, batch: int, length: int) -> list[KVCache]:
-        dtype = self.model.embed_tokens.weight.dtype
-        return make_caches(batch, self.model.config, length, self.device, dtype)
+    def _best_of(self, prompt: list[int], options: SamplingOptions, seed: int) -> list[int]:
+        said = self.replies([prompt] * options.best_of, options, seed)
+        ended = [[*ids, self.format.end][: self._room(prompt)] for ids in said]
+        return max(zip(said, self.likelihood(prompt, ended), strict=True), key=lambda pair: pair[1][1])[0]
+
+    def likelihood(self, prompt: Sequence[int], replies: Sequence[Sequence[int]]) -> list[tuple[float, float]]:
+        """Return each reply's log-probability after the prompt, as a whole and per id."""
+        found = []
+        for ids in replies:
+            if not ids:
+                found.append((0.0, 0.0))
+                continue
+            logits = self.decoder.logits(self._read(prompt, ids))
+            total = float(
+                logits.float().log_softmax(-1).gather(1, torch.tensor(ids, device=logits.device)[:, None]).sum()
+            )
+            found.append((total, total / len(ids)))
+        return found
+
+    def _read(self, prompt: Sequence[int], ids: Sequence[int]) -> Tensor:
+        """Return the hidden states (n, C) that tell `ids` (n) after a prompt; what is known of it is not run again."""
+        last = self.stream.resume(prompt)[-1:]
+        return torch.cat((last, self.stream.feed(ids[:-1]))) if len(ids) > 1 else last
+
+    def choices(self, messages: Sequence[Message], texts: Sequence[str]) -> list[float]:
+        """Return how probable each text is as the whole reply, among them. Raises: ContextError."""
+        prompt = self.prompt_ids(messages)
+        replies = [[*self.tokenizer.encode(text), self.format.end] for text in texts]
+        self._room([*prompt, *max(replies, key=len)])
+        totals = [total for total, _ in self.likelihood(prompt, replies)]
+        return torch.tensor(totals, dtype=torch.float64).softmax(-1).tolist()
+
+    def score(self, messages: Sequence[Message], alternatives: int = 0) -> list[list[TokenScore]]:
+        """Score every token of every message, given what stands before it: how expected was each word?"""
+        ids = self.format.render(messages).ids
+        self._room(ids)
+        parts: list[list[TokenScore]] = [[]]
+        for score in self._scores(ids, alternatives):
+            if score.id == self.format.end:
+                parts.append([])
+            elif self.tokenizer.token_bytes(score.id):  # a marker is nobody's word
+                parts[-1].append(score)
+        return parts[: len(messages)]

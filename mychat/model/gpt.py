@@ -4,15 +4,12 @@ RMSNorm, rotary positions, grouped-query attention with normalised queries and
 keys, SwiGLU, tied embeddings. The modules carry the names of Hugging Face's
 Qwen3, so the weights need no translation.
 
-Shapes: B batch, T tokens, S tokens seen so far (cache included), C n_embd,
+Shapes: B batch, T tokens, S tokens to look at, C n_embd,
 H n_head, K n_kv_head, D head_dim, V vocab_size.
 Source: Vaswani et al. 2017, arXiv:1706.03762; Qwen3, arXiv:2505.09388.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,14 +18,6 @@ from torch import Tensor, nn
 from mychat.config import ModelConfig
 from mychat.model.attention import additive, block_attention
 from mychat.model.norm import RMSNorm
-
-
-class LayerCache(Protocol):
-    """Keys and values of one layer that earlier calls left behind."""
-
-    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Add (B, K, T, D) and return all so far, (B, K, S, D)."""
-        ...
 
 
 def rotary_table(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
@@ -67,9 +56,7 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
         self.k_norm = RMSNorm(config.head_dim, config.norm_eps)
 
-    def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None, cache: LayerCache | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         """Attend: (B, T, C) -> (B, T, C). `mask` (B, 1, T, S) is added to the scores; None is causal."""
         B, T, _ = x.shape
         q, k, v = (
@@ -77,13 +64,10 @@ class Attention(nn.Module):
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         q, k = rotate(self.q_norm(q), *rotary), rotate(self.k_norm(k), *rotary)
-        if cache is not None:
-            k, v = cache.append(k, v)
-        if x.device.type == "cpu" and cache is None:
+        if x.device.type == "cpu":
             y = block_attention(q, k, v, mask)
         else:
-            causal = mask is None and T > 1
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.shared)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=self.shared)
         return self.o_proj(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
 
 
@@ -112,11 +96,9 @@ class Block(nn.Module):
         self.mlp = FeedForward(config)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None, cache: LayerCache | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotary, mask, cache))
+        x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotary, mask))
         return x + self.dropout(self.mlp(self.post_attention_layernorm(x)))  # type: ignore[no-any-return]
 
 
@@ -153,23 +135,16 @@ class GPT(nn.Module):
                 continue  # the weight of a norm starts at 1
             parameter.normal_(0.0, std, generator=generator)
 
-    def hidden(
-        self,
-        ids: Tensor,
-        *,
-        start: int = 0,
-        mask: Tensor | None = None,
-        caches: Sequence[LayerCache] | None = None,
-    ) -> Tensor:
-        """Run the layers: ids (B, T) at positions start.. -> (B, T, C), normalised."""
-        positions = torch.arange(start, start + ids.shape[1], device=ids.device)
+    def hidden(self, ids: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """Run the layers: ids (B, T) -> (B, T, C), normalised. `mask` (B, 1, T, T): where a token may look."""
+        positions = torch.arange(ids.shape[1], device=ids.device)
         x = self.dropout(self.embed_tokens(ids))
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         cos, sin = rotary_table(positions, self.config.head_dim, self.config.rope_theta)
         rotary = cos.to(dtype), sin.to(dtype)
         mask = None if mask is None else additive(mask, dtype)
-        for index, layer in enumerate(self.layers):
-            x = layer(x, rotary, mask, caches[index] if caches is not None else None)
+        for layer in self.layers:
+            x = layer(x, rotary, mask)
         return self.norm(x)  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -177,7 +152,7 @@ class GPT(nn.Module):
         return F.linear(hidden, self.embed_tokens.weight)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Ids (B, T) -> logits (B, T, V), without a cache."""
+        """Ids (B, T) -> logits (B, T, V)."""
         return self.logits(self.hidden(ids))
 
     def count_parameters(self) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from mychat.events import ReplyDelta, ReplyEnd, ReplyEvent
+from mychat.events import ReplyDelta, ReplyEnd, ReplyEvent, TokenScore
 from mychat.terminal.console import Terminal
 from mychat.terminal.reply_stream import ReplyStream
 
@@ -26,9 +27,18 @@ def print_reply(terminal: Terminal, events: Iterable[ReplyEvent], *, as_json: bo
                 stream.finish()
 
 
-def reply_record(end: ReplyEnd) -> dict[str, str | int | float]:
+def print_choice(terminal: Terminal, shares: Mapping[str, float], *, as_json: bool) -> None:
+    """Print the first of the choices; with `as_json`, all of them with their probabilities."""
+    best = next(iter(shares))
+    if as_json:
+        terminal.json({"reply": best, "choices": shares})
+    else:
+        terminal.result(best)
+
+
+def reply_record(end: ReplyEnd) -> dict[str, Any]:
     """Return what `sample --json` prints."""
-    return {
+    record: dict[str, Any] = {
         "reply": end.text,
         "tokens": len(end.ids),
         "prompt_tokens": end.prompt_tokens,
@@ -36,3 +46,21 @@ def reply_record(end: ReplyEnd) -> dict[str, str | int | float]:
         "tokens_per_second": round(end.tokens_per_second, 1),
         "seed": end.seed,
     }
+    if end.prompt_scores:
+        record |= {"prompt_probs": _rounded(end.prompt_scores), "probs": _rounded(end.scores)}
+    return record
+
+
+def _rounded(scores: Iterable[TokenScore]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": score.id,
+            "text": score.text,
+            "logprob": round(score.logprob, 4),
+            "entropy": round(score.entropy, 4),
+            "alternatives": [
+                {"id": id_, "text": text, "logprob": round(logprob, 4)} for id_, text, logprob in score.alternatives
+            ],
+        }
+        for score in scores
+    ]

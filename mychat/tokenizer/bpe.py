@@ -96,6 +96,10 @@ class Tokenizer:
         """Decode; markers vanish, bytes that are no character become U+FFFD."""
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
 
+    def name(self, id_: int) -> str:
+        """Return the text of an id alone; a marker's is its name."""
+        return self.decode([id_]) or str(self.inner.id_to_token(id_))
+
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
         path.write_text(self.inner.to_str(pretty=True), "utf-8")

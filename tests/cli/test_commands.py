@@ -41,6 +41,33 @@ def test_sample_json(tiny: Path) -> None:
     assert (first["reply"], first["seed"], first["finish_reason"]) == (second["reply"], 4, "stop")
 
 
+def test_sample_tells_what_it_weighed(tiny: Path) -> None:
+    told = json.loads(mychat("sample", "hi", "-c", tiny, "--json", "--probs", "2", "--temperature", "0")[0])
+    assert "".join(token["text"] for token in told["probs"]) == told["reply"]
+    assert [len(token["alternatives"]) for token in told["probs"]] == [2] * told["tokens"]
+    assert "".join(token["text"] for token in told["prompt_probs"]) == "<|user|>hi<|end|><|assistant|>"
+    _, err = mychat("sample", "hi", "-c", tiny, "--probs", "2", code=2)
+    assert "--json" in err
+
+
+def test_sample_chooses_among_texts(tiny: Path) -> None:
+    texts = "Hello! I am Pip.,My name is Pip."
+    out, _ = mychat("sample", "what's your name?", "-c", tiny, "--choices", texts)
+    assert out.strip() == "My name is Pip."
+    shares = json.loads(mychat("sample", "hi", "-c", tiny, "--choices", texts, "--json")[0])["choices"]
+    assert next(iter(shares)) == "Hello! I am Pip."
+    assert abs(sum(shares.values()) - 1) < 1e-6
+    _, err = mychat("sample", "hi", "-c", tiny, "--choices", "yes", code=1)
+    assert "two or more" in err
+
+
+def test_sample_searches_and_stops(tiny: Path) -> None:
+    out, _ = mychat("sample", "hi", "-c", tiny, "--beams", "3", "--stop", "Pip", "--stop", "zzz")
+    assert out.strip() in ("Hello! I am", "Hi. I am")
+    out, _ = mychat("sample", "hi", "-c", tiny, "--best-of", "4", "--ban", "Pip", "--seed", "1")
+    assert "Pip" not in out
+
+
 def test_raw_continues_text(tiny_text: Path, tiny: Path) -> None:
     out, _ = mychat("sample", "--raw", "-c", tiny_text, "--temperature", "0", "Note 3: the")
     assert "on the table" in out

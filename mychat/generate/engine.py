@@ -18,6 +18,7 @@ from mychat.generate.ban import BannedTexts
 from mychat.generate.batch import generate_batch
 from mychat.generate.beam import Beam, beam_search
 from mychat.generate.decoder import Decoder
+from mychat.generate.draft import MOST_DRAFTED, Drafter
 from mychat.generate.sampling import Chooser
 from mychat.generate.scores import score_tokens
 from mychat.generate.stop import TextUntil
@@ -40,13 +41,14 @@ def load_engine(name: str, device: str, *, chat: bool) -> Engine:
 class Engine:
     """Answers from one checkpoint. Not for use by two threads at once."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
-        self.device = device
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", *, speculate: bool = True) -> None:
+        self.device, self.speculate = device, speculate
         self.persona, self.defaults = checkpoint.persona, checkpoint.sampling
         self.model, self.tokenizer = checkpoint.build(device), checkpoint.tokenizer
         self.decoder = Decoder(self.model)
         self.format = ChatFormat(self.tokenizer)
         self.stream = Stream(self.decoder, self.context_length)
+        self.drafter = Drafter(checkpoint.ngrams)
 
     @property
     def context_length(self) -> int:
@@ -121,10 +123,22 @@ class Engine:
         elif options.best_of > 1:
             yield from (*self._best_of(prompt, options, seed), self.format.end)
         chooser = self._chooser(options, seed)
-        hidden = self.stream.resume(prompt)
+        hidden = self.stream.resume(prompt)[-1:]
+        self.drafter.begin(prompt)
+        drafted: list[int] = []
         while True:
-            yield chooser.choose(self.decoder.logits(hidden[-1]))
-            hidden = self.stream.feed(chooser.reply[-1:])
+            held = len(self.stream.ids) - len(drafted)
+            for accepted, logits in enumerate(self.decoder.logits(hidden)):
+                id_ = chooser.choose(logits)
+                yield id_
+                self.drafter.push(id_)
+                if accepted == len(drafted) or id_ != drafted[accepted]:
+                    break
+            self.stream.rewind(held + accepted)
+            self.drafter.learn(len(drafted), accepted)
+            room = self.context_length - len(self.stream.ids) - 1
+            drafted = self.drafter.draft(min(MOST_DRAFTED, room)) if self.speculate else []
+            hidden = self.stream.feed([id_, *drafted])
 
     def _chooser(self, options: SamplingOptions, seed: int) -> Chooser:
         generator = torch.Generator().manual_seed(seed)

@@ -22,6 +22,7 @@ from mychat.model.card import render_card
 from mychat.model.families import WEIGHT_PREFIX, config_from_hf, config_to_hf
 from mychat.model.folder import recover, replacing, sha256_of
 from mychat.model.gpt import GPT
+from mychat.model.ngram import NGRAMS_FILE, NGramModel, load_ngrams
 from mychat.tokenizer.bpe import TOKENIZER_FILE, Tokenizer, load_tokenizer
 from mychat.tokenizer.train import tokenizer_config
 
@@ -43,6 +44,8 @@ class Checkpoint:
     persona: Persona
     record: dict[str, Any] = field(default_factory=dict)
     """Stage, parent, data, settings, metrics; the writer adds versions and hashes."""
+    ngrams: NGramModel | None = None
+    """Of the training rows; drafts for the generation."""
     training: dict[str, bytes | dict[str, Tensor]] = field(default_factory=dict)
     """Files under `training/`: bytes as they are, tensors as safetensors. Only written."""
 
@@ -90,7 +93,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path / RECORD_FILE}: format {record.get('format_version')!r}, this mychat reads {FORMAT_VERSION}; "
             "update mychat or train again"
         )
-    verify_files(path, record, _VERIFIED)
+    optional = (NGRAMS_FILE,) if NGRAMS_FILE in record.get("sha256", {}) else ()
+    verify_files(path, record, (*_VERIFIED, *optional))
     config = config_from_hf(_read_json(path / CONFIG_FILE), path / CONFIG_FILE)
     weights = load_tensors(path / WEIGHTS_FILE)
     weights = {name.removeprefix(WEIGHT_PREFIX): tensor for name, tensor in weights.items()}
@@ -101,7 +105,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path}: the tokenizer has {tokenizer.vocab_size} ids, the model {config.vocab_size}; "
             "they do not belong together"
         )
-    return Checkpoint(config, weights, tokenizer, load_persona(path / PERSONA_FILE, SAMPLING_NAMES), record)
+    persona = load_persona(path / PERSONA_FILE, SAMPLING_NAMES)
+    return Checkpoint(config, weights, tokenizer, persona, record, load_ngrams(path) if optional else None)
 
 
 def verify_files(path: Path, record: Mapping[str, Any], names: tuple[str, ...]) -> None:
@@ -140,6 +145,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, dtype: torch.dtype = 
         _write_json(folder / "tokenizer_config.json", tokenizer_config(checkpoint.config.context_length))
         _write_json(folder / "generation_config.json", _generation_config(checkpoint.sampling, special))
         (folder / PERSONA_FILE).write_text(render_persona(checkpoint.persona), "utf-8")
+        if checkpoint.ngrams:
+            (folder / NGRAMS_FILE).write_bytes(checkpoint.ngrams.tensors())
         for name, content in checkpoint.training.items():
             target = folder / TRAINING_FOLDER / name
             target.parent.mkdir(exist_ok=True)

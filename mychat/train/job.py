@@ -26,6 +26,7 @@ from mychat.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mychat.model.folder import sha256_of
 from mychat.model.gpt import GPT
 from mychat.model.host import matmul_flops, pick_precision
+from mychat.model.ngram import count_ngrams
 from mychat.tokenizer.bpe import Tokenizer, train_tokenizer
 from mychat.tokenizer.chat_format import ChatFormat
 from mychat.train.calibrate import calibrate, compile_if_possible, fit_micro_batch, needs_sharding, use_threads
@@ -346,6 +347,7 @@ class Job:
             "trained_seconds": round(run.progress.trained_seconds),
             "best_step": run.progress.best_step,
         }
+        checkpoint.ngrams = count_ngrams(run.train["assistant" if self.chat else "all"], self.config.vocab_size)
         checkpoint.training = {METRICS_FILE: metrics_file(run.progress)}
         save_checkpoint(self.request.out, checkpoint)
         shutil.rmtree(self.request.partial, ignore_errors=True)

@@ -16,7 +16,8 @@ from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
 from mychat.events import ReplyEnd
 from mychat.generate.engine import Engine
-from mychat.model.checkpoint import find_checkpoint, load_checkpoint
+from mychat.model.checkpoint import load_checkpoint
+from mychat.model.record import find_checkpoint
 
 PROMPTS = ["hi", "what are you?", "what is a token?", "how do I train on my own text?", "tell me a story"]
 

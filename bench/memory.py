@@ -14,6 +14,7 @@ import random
 from mychat.corpus.messages import Message
 from mychat.events import ReplyEnd
 from mychat.generate.engine import Engine, load_engine
+from mychat.model.record import find_speaker
 
 NAMES = (
     "Thessaly", "Bram", "Oriol", "Wilhelmina", "Casimir", "Xiomara", "Leopold", "Anneke", "Barnaby", "Ottoline",
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", type=int, default=0, help="wrong conversations to print")
     given = parser.parse_args()
-    engine = load_engine(given.checkpoint, "cpu", chat=True)
+    engine = load_engine(find_speaker(given.checkpoint, chat=True), "cpu")
     rng = random.Random(given.seed)
     right = {"name": 0, "like": 0}
     asked = {"name": 0, "like": 0}

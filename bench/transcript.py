@@ -19,10 +19,11 @@ from pathlib import Path
 from mychat.chat.session import ChatSession
 from mychat.events import ReplyEnd
 from mychat.generate.engine import load_engine
+from mychat.model.record import find_speaker
 
 
 def main(checkpoint: str, questions: str, out: str, rounds: str = "1") -> None:
-    engine = load_engine(checkpoint, "cpu", chat=True)
+    engine = load_engine(find_speaker(checkpoint, chat=True), "cpu")
     written: list[str] = []
     replies: list[ReplyEnd] = []
     for number in range(int(rounds)):

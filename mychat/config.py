@@ -296,6 +296,8 @@ def _typed(name: str, value: Any, annotation: str) -> Any:
 BASE_CHECKPOINT = "base-en"
 """What a persona starts from when nothing else is said."""
 DEFAULT_CHECKPOINT = "milo"
+CONFIG_FILE, PERSONA_FILE = "config.json", "persona.toml"
+_MARKERS = {"checkpoints": CONFIG_FILE, "personas": PERSONA_FILE}
 
 
 def _shipped(kind: str) -> list[Path]:
@@ -334,10 +336,15 @@ def find(kind: str, name: str) -> Path | None:
     return found or (Path(name) if Path(name).exists() else None)
 
 
+def find_whole(kind: str, name: str) -> Path | None:
+    """Find what `find` does, if the file that makes it one is there."""
+    path = find(kind, name)
+    return path if path and (path / _MARKERS[kind]).is_file() else None
+
+
 def list_names(kind: str) -> list[str]:
     """List the names that `find` knows of a kind, sorted."""
-    marker = "config.json" if kind == "checkpoints" else "persona.toml"
-    names = set()
+    marker, names = _MARKERS[kind], set()
     for place in search_places(kind):
         if place.is_dir():
             names |= {

@@ -84,3 +84,11 @@ def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_stay_small(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 400
+
+
+def test_the_prompt_waits_for_no_network_and_the_network_for_no_compiler() -> None:
+    prompt = "mychat.cli.chat, mychat.chat.waiting, mychat.chat.character, mychat.model.record, mychat.terminal.repl"
+    for imports, heavy in ((prompt, {"torch", "numpy", "tokenizers"}), ("mychat.generate.engine", {"torch._dynamo"})):
+        code = f"import sys, {imports}\nprint(sorted({heavy!r} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]", done.stdout

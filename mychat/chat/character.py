@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from mychat.config import BASE_CHECKPOINT, DEFAULT_CHECKPOINT, SAMPLING_NAMES, find
-from mychat.corpus.persona import PERSONA_FILE, Persona, load_persona
-from mychat.model.checkpoint import CONFIG_FILE
+from mychat.config import BASE_CHECKPOINT, DEFAULT_CHECKPOINT, PERSONA_FILE, SAMPLING_NAMES, find_whole
+from mychat.corpus.persona import Persona, load_persona
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +33,13 @@ def find_character(name: str | None, system: str | None) -> Character:
     A persona that is not trained yet speaks through the base model, which reads its description. So does a
     `system` text without a name. Raises: ConfigError when the persona's file cannot be read.
     """
-    has_base = _find_with(CONFIG_FILE, "checkpoints", BASE_CHECKPOINT) is not None
+    has_base = find_whole("checkpoints", BASE_CHECKPOINT) is not None
     if name is None:
         return Character(BASE_CHECKPOINT if system and has_base else DEFAULT_CHECKPOINT, system, by_default=True)
-    if not has_base or _find_with(CONFIG_FILE, "checkpoints", name):
+    if not has_base or find_whole("checkpoints", name):
         return Character(name, system)
-    folder = _find_with(PERSONA_FILE, "personas", name)
+    folder = find_whole("personas", name)
     if folder is None:
         return Character(name, system)
     persona = load_persona(folder / PERSONA_FILE, SAMPLING_NAMES)
     return Character(BASE_CHECKPOINT, system or " ".join(persona.description) or None, persona=persona)
-
-
-def _find_with(file: str, kind: str, name: str) -> Path | None:
-    path = find(kind, name)
-    return path if path and (path / file).is_file() else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mychat.cli.options import SAMPLING, DeviceOption, SpeakerArgument, SystemOption, with_options
+
+if TYPE_CHECKING:
+    from mychat.chat.session import ChatEngine
 
 
 @with_options(SAMPLING)
@@ -19,15 +22,26 @@ def chat(
     """Talk to a checkpoint; the conversation stays in its context window."""
     from mychat.chat.character import find_character
     from mychat.chat.session import ChatSession
-    from mychat.generate.engine import load_engine
-    from mychat.terminal.console import Terminal
+    from mychat.chat.waiting import WaitingEngine
+    from mychat.config import PERSONA_FILE, SAMPLING_NAMES, SamplingOptions
+    from mychat.corpus.persona import load_persona
+    from mychat.model.record import find_speaker
+
+    character = find_character(checkpoint, system)
+    path = find_speaker(character.checkpoint, chat=True)
+    persona = character.persona or load_persona(path / PERSONA_FILE, SAMPLING_NAMES)
+    sampling = SamplingOptions().updated(persona.sampling).updated(options)
+
+    def load() -> ChatEngine:
+        from mychat.generate.engine import load_engine
+
+        return load_engine(path, device)
+
+    session = ChatSession(WaitingEngine(load), sampling, character.system)
+    from mychat.terminal.console import Terminal  # the network loads already, beside these
     from mychat.terminal.repl import chat_loop
 
     terminal = Terminal()
-    character = find_character(checkpoint, system)
-    engine = load_engine(character.checkpoint, device, chat=True)
-    persona = character.persona or engine.persona
-    session = ChatSession(engine, engine.defaults.updated(persona.sampling).updated(options), character.system)
     if character.note:
         terminal.note(character.note)
     chat_loop(terminal, session, persona.display_name, persona.greeting)

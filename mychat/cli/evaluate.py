@@ -21,7 +21,8 @@ def evaluate(
 ) -> None:
     """Measure bits per byte, perplexities and persona accuracy on words it has not seen."""
     from mychat.evaluate.evaluate import evaluate as run
-    from mychat.model.checkpoint import find_checkpoint, load_checkpoint
+    from mychat.model.checkpoint import load_checkpoint
+    from mychat.model.record import find_checkpoint
     from mychat.terminal.console import Terminal
     from mychat.terminal.tables import print_figures, print_wrong_answers
 

@@ -9,8 +9,8 @@ from mychat.cli.options import CheckpointArgument, JsonOption
 
 def info(checkpoint: CheckpointArgument = "milo", json: JsonOption = False) -> None:
     """Say what a checkpoint is, what it was made from and how good it is."""
-    from mychat.model.checkpoint import find_checkpoint
     from mychat.model.info import describe_checkpoint
+    from mychat.model.record import find_checkpoint
     from mychat.terminal.console import Terminal
     from mychat.terminal.tables import print_info
 

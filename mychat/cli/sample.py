@@ -39,11 +39,12 @@ def sample(
     from mychat.generate.engine import load_engine
     from mychat.generate.sample import choose
     from mychat.generate.sample import sample as run
+    from mychat.model.record import find_speaker
     from mychat.terminal.console import Terminal
     from mychat.terminal.once import print_choice, print_reply
 
     character = find_character(checkpoint, system)
-    engine = load_engine(character.checkpoint, device, chat=not raw)
+    engine = load_engine(find_speaker(character.checkpoint, chat=not raw), device)
     sampling = engine.defaults.updated(character.persona.sampling if character.persona else {}).updated(options)
     terminal = Terminal()
     if character.note and not raw:

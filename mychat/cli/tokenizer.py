@@ -40,7 +40,7 @@ def show(
     """Show how a text is cut into tokens."""
     from mychat.config import find
     from mychat.corpus.cleaning import clean_argument, read_stdin
-    from mychat.model.checkpoint import find_checkpoint
+    from mychat.model.record import find_checkpoint
     from mychat.terminal.console import Terminal
     from mychat.terminal.tables import print_tokens
     from mychat.tokenizer.bpe import TOKENIZER_FILE, load_tokenizer

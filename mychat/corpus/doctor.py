@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from mychat.config import PERSONA_FILE
 from mychat.corpus.chatfile import Dialogue, Turn
 from mychat.corpus.cleaning import find_unwanted
 from mychat.corpus.holdout import FEWEST_ALTERNATIVES, line_key, list_words
 from mychat.corpus.messages import Conversation
 from mychat.corpus.pattern import Choice, Draw, Pattern, count_expansions, expand_nth, recalls
-from mychat.corpus.persona import PERSONA_FILE
 from mychat.corpus.words import Words
 from mychat.errors import CorpusError
 

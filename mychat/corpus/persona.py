@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from mychat.config import PERSONA_FILE
 from mychat.corpus.cleaning import clean_text, decode_utf8, read_bytes
 from mychat.errors import ConfigError, suggest
-
-PERSONA_FILE = "persona.toml"
 
 
 @dataclass(frozen=True, slots=True)

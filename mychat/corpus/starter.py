@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from mychat.config import PERSONA_FILE
 from mychat.corpus.cleaning import clean_argument
-from mychat.corpus.persona import PERSONA_FILE, Persona, render_persona
+from mychat.corpus.persona import Persona, render_persona
 from mychat.errors import ConfigError, CorpusError
 
 _HEAD = """\

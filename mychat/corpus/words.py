@@ -6,11 +6,12 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mychat.config import PERSONA_FILE
 from mychat.corpus.chatfile import Dialogue, load_chat_file
 from mychat.corpus.cleaning import read_text
 from mychat.corpus.jsonl import iter_jsonl
 from mychat.corpus.messages import Conversation
-from mychat.corpus.persona import PERSONA_FILE, Persona, load_persona
+from mychat.corpus.persona import Persona, load_persona
 from mychat.corpus.texts import HELD_BYTES, Text, iter_stretches
 from mychat.errors import CorpusError
 

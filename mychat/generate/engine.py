@@ -6,13 +6,14 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
-from mychat.errors import CheckpointError, ContextError
+from mychat.errors import ContextError
 from mychat.events import ReplyDelta, ReplyEnd, ReplyEvent, TokenScore
 from mychat.generate.ban import BannedTexts
 from mychat.generate.batch import generate_batch
@@ -23,19 +24,14 @@ from mychat.generate.sampling import Chooser
 from mychat.generate.scores import score_tokens
 from mychat.generate.stop import TextUntil
 from mychat.generate.stream import Stream
-from mychat.model.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from mychat.model.checkpoint import Checkpoint, load_checkpoint
 from mychat.model.host import pick_device
 from mychat.tokenizer.chat_format import ChatFormat
 
 
-def load_engine(name: str, device: str, *, chat: bool) -> Engine:
-    """Load a checkpoint by name or path. Raises: CheckpointError, also when it cannot chat and must."""
-    checkpoint = load_checkpoint(find_checkpoint(name))
-    if chat and not checkpoint.is_chat:
-        raise CheckpointError(
-            f"{name}: continues text and cannot chat; type: mychat sample --raw --checkpoint {name} TEXT"
-        )
-    return Engine(checkpoint, pick_device(device))
+def load_engine(path: Path, device: str) -> Engine:
+    """Load a checkpoint's folder. Raises: CheckpointError."""
+    return Engine(load_checkpoint(path), pick_device(device))
 
 
 class Engine:

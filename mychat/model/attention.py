@@ -28,11 +28,10 @@ def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, float("-inf"))
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def block_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     """Attend: (B, H, T, D), (B, K, T, D) twice -> (B, H, T, D).
 
-    It stands outside of compiled code: torch's own kernels for softmax are faster than what is generated.
+    It is kept out of compiled code (`compile_layers`): torch's own kernels for softmax are faster than generated ones.
     `bias` (B, 1, T, T), of the dtype of q, is added to the scores and forbids what lies ahead; None: only that.
     """
     return _BlockAttention.apply(q, k, v, bias)  # type: ignore[no-any-return,no-untyped-call]

@@ -15,21 +15,19 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 import mychat
-from mychat.config import SAMPLING_NAMES, ModelConfig, SamplingOptions, find, list_names, search_places
-from mychat.corpus.persona import PERSONA_FILE, Persona, load_persona, render_persona
-from mychat.errors import CheckpointError, suggest
+from mychat.config import CONFIG_FILE, PERSONA_FILE, SAMPLING_NAMES, ModelConfig, SamplingOptions
+from mychat.corpus.persona import Persona, load_persona, render_persona
+from mychat.errors import CheckpointError
 from mychat.model.card import render_card
 from mychat.model.families import WEIGHT_PREFIX, config_from_hf, config_to_hf
 from mychat.model.folder import recover, replacing, sha256_of
 from mychat.model.gpt import GPT
 from mychat.model.ngram import NGRAMS_FILE, NGramModel, load_ngrams
+from mychat.model.record import FORMAT_VERSION, RECORD_FILE, can_chat, read_json, read_record
 from mychat.tokenizer.bpe import TOKENIZER_FILE, Tokenizer, load_tokenizer
 from mychat.tokenizer.train import tokenizer_config
 
-FORMAT_VERSION = 1
-RECORD_FILE = "mychat.json"
 WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
 TRAINING_FOLDER = "training"
 _VERIFIED = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, "tokenizer_config.json", "generation_config.json", PERSONA_FILE)
 
@@ -65,20 +63,7 @@ class Checkpoint:
     @property
     def is_chat(self) -> bool:
         """Whether it answers; otherwise it continues text."""
-        return bool(self.record.get("chat", True))
-
-
-def find_checkpoint(name: str) -> Path:
-    """Find a checkpoint by name or path. Raises: CheckpointError, naming the nearest."""
-    for place in (Path(name), *(folder / name for folder in search_places("checkpoints"))):
-        recover(place)
-    path = find("checkpoints", name)
-    if path is None or not (path / CONFIG_FILE).is_file():
-        known = list_names("checkpoints")
-        hint = suggest(name, known) or f"; known: {', '.join(known) or 'none yet, type: mychat train'}"
-        what = "no such checkpoint" if path is None else f"not a checkpoint (no {CONFIG_FILE} in it)"
-        raise CheckpointError(f"{name}: {what}{hint}")
-    return path
+        return can_chat(self.record)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -87,15 +72,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises: CheckpointError when a file is missing, truncated, edited or not understood.
     """
     recover(path)
-    record = _read_json(path / RECORD_FILE)
-    if record.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path / RECORD_FILE}: format {record.get('format_version')!r}, this mychat reads {FORMAT_VERSION}; "
-            "update mychat or train again"
-        )
+    record = read_record(path)
     optional = (NGRAMS_FILE,) if NGRAMS_FILE in record.get("sha256", {}) else ()
     verify_files(path, record, (*_VERIFIED, *optional))
-    config = config_from_hf(_read_json(path / CONFIG_FILE), path / CONFIG_FILE)
+    config = config_from_hf(read_json(path / CONFIG_FILE), path / CONFIG_FILE)
     weights = load_tensors(path / WEIGHTS_FILE)
     weights = {name.removeprefix(WEIGHT_PREFIX): tensor for name, tensor in weights.items()}
     _check_shapes(config, weights, path / WEIGHTS_FILE)
@@ -188,18 +168,6 @@ def _generation_config(sampling: SamplingOptions, special: Mapping[str, int]) ->
         "do_sample": sampling.temperature > 0,
         **(filters if sampling.temperature > 0 else {}),
     }
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: missing; is this a checkpoint made by mychat?") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); copy the checkpoint again") from None
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: a JSON object was expected")
-    return value
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

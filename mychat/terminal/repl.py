@@ -20,7 +20,7 @@ from rich.text import Text
 
 from mychat.chat.session import ChatSession, TurnsDropped
 from mychat.config import SAMPLING_NAMES
-from mychat.errors import MychatError
+from mychat.errors import CheckpointError, MychatError
 from mychat.events import ReplyEnd
 from mychat.terminal.console import Terminal
 from mychat.terminal.reply_stream import ReplyStream
@@ -44,6 +44,8 @@ def chat_loop(terminal: Terminal, session: ChatSession, name: str, greeting: str
                     _answer(terminal, session, name, line, stop)
             except LeaveChat:
                 return
+            except CheckpointError:
+                raise  # the engine could not be loaded: there is nobody to talk to
             except MychatError as error:
                 terminal.note(str(error), style="error")
 

@@ -20,6 +20,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from mychat.model import gpt as network
+from mychat.model.attention import block_attention
 from mychat.model.batch import Batch, scored_hidden, scored_losses
 from mychat.model.gpt import GPT
 from mychat.model.loss import summed_loss
@@ -46,6 +48,8 @@ class ScoredGPT(nn.Module):
 
 def compile_layers(gpt: GPT) -> None:
     """Compile each layer on its own: they are alike, so it takes as long as one. The last norm too."""
+    # Not as a decorator: that would load the compiler, seconds of it, wherever the network is imported.
+    network.block_attention = torch.compiler.disable(block_attention)  # type: ignore[attr-defined,no-untyped-call]
     for part in (*gpt.layers, gpt.norm):
         part.compile(dynamic=False)
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
+from mychat.config import CONFIG_FILE
 from mychat.errors import CheckpointError, Interrupted, TrainingError
 from mychat.events import Notice, RolledBack, Saved, TrainEvent, Validated
-from mychat.model.checkpoint import CONFIG_FILE
 from mychat.model.folder import recover
 from mychat.model.host import keep_heap, pick_device
 from mychat.train.interrupt import InterruptWish

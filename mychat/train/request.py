@@ -11,7 +11,7 @@ from typing import Any
 from mychat.config import TrainSettings, checkpoints_folder, find_words, is_path
 from mychat.corpus.persona import load_toml
 from mychat.errors import ConfigError
-from mychat.model.checkpoint import find_checkpoint
+from mychat.model.record import find_checkpoint
 from mychat.train.start import find_base
 
 FLAGS = ("minutes", "steps", "size", "seed", "device", "dropout", "weight_decay", "patience")

@@ -8,7 +8,8 @@ from mychat.config import BASE_CHECKPOINT, TrainSettings, list_names
 from mychat.corpus.doctor import written_texts
 from mychat.corpus.holdout import list_words
 from mychat.corpus.words import Words
-from mychat.model.checkpoint import Checkpoint, find_checkpoint
+from mychat.model.checkpoint import Checkpoint
+from mychat.model.record import find_checkpoint
 from mychat.tokenizer.bpe import Tokenizer
 from mychat.train.recipe import size_like
 

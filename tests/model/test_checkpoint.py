@@ -13,8 +13,9 @@ from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
 from mychat.errors import CheckpointError
 from mychat.generate.engine import Engine
-from mychat.model.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from mychat.model.checkpoint import load_checkpoint, save_checkpoint
 from mychat.model.folder import recover, sha256_of
+from mychat.model.record import find_checkpoint
 from mychat.tokenizer.chat_format import ChatFormat
 from tests.conftest import ROOT
 

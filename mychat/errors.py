@@ -6,6 +6,7 @@
     │   └── SyntaxFault    a broken line: knows its file, line and column
     ├── CheckpointError    a checkpoint that is missing, damaged or in the way
     ├── ContextError       a prompt that does not fit the context window
+    ├── SessionError       a conversation that cannot be read, kept or changed so
     └── TrainingError      a run that cannot start or go on
         └── Interrupted    Ctrl-C, after saving          exit code 130
 
@@ -51,6 +52,10 @@ class CheckpointError(MychatError):
 
 class ContextError(MychatError):
     """A prompt that does not fit the context window."""
+
+
+class SessionError(MychatError):
+    """A conversation that cannot be read, kept or changed in this way."""
 
 
 class TrainingError(MychatError):

@@ -1,44 +1,72 @@
-"""The context window: which messages fit, and which turns had to go."""
+"""The context window: which turns fit, and which had to go."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mychat.chat.tree import Turn
 from mychat.corpus.messages import Message
 from mychat.errors import ContextError
 
 CountTokens = Callable[[Sequence[Message]], int]
+"""Tokens of a rendered prompt. It adds up: a message takes as many wherever it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A turn, how many tokens it takes, and whether it is in the window."""
+
+    turn: Turn
+    tokens: int
+    inside: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Messages that fit, and how many whole turns were left out before them."""
+    """What the engine reads: the system text and the turns that fit."""
 
-    messages: tuple[Message, ...]
-    dropped_turns: int
+    system: Message | None
+    places: tuple[Placed, ...]
     tokens: int
+    """Of the prompt, markers included."""
+    limit: int
+
+    @property
+    def messages(self) -> list[Message]:
+        """The prompt's messages."""
+        said = [message for place in self.places if place.inside for message in place.turn.messages()]
+        return [self.system, *said] if self.system else said
+
+    @property
+    def dropped(self) -> int:
+        """Turns that are outside."""
+        return sum(not place.inside for place in self.places)
 
 
-def fit_messages(messages: Sequence[Message], count_tokens: CountTokens, limit: int) -> Window:
-    """Keep the system text and as many of the newest whole turns as fit into `limit` tokens.
+def fit_turns(system: Message | None, turns: Sequence[Turn], count_tokens: CountTokens, limit: int) -> Window:
+    """Keep the system text, pinned turns and the newest others, whole, in at most `limit` tokens.
 
-    Raises: ContextError when the newest turn alone does not fit.
+    Raises: ContextError when what must stay does not fit: the newest turn, the pinned ones and the system text.
     """
-    system = [message for message in messages[:1] if message.role == "system"]
-    turns = _turns(messages[len(system) :])
-    for dropped in range(len(turns)):
-        kept = (*system, *(message for turn in turns[dropped:] for message in turn))
-        tokens = count_tokens(kept)
-        if tokens <= limit:
-            return Window(kept, dropped, tokens)
-    raise ContextError(f"your message needs {tokens} tokens, {limit} fit; shorten it by about {tokens - limit} tokens")
-
-
-def _turns(messages: Sequence[Message]) -> list[list[Message]]:
-    turns: list[list[Message]] = []
-    for message in messages:
-        if message.role == "user" or not turns:
-            turns.append([])
-        turns[-1].append(message)
-    return turns
+    markers = count_tokens([])
+    sizes = [count_tokens(turn.messages()) - markers for turn in turns]
+    fixed = count_tokens([system]) if system else markers
+    last = len(turns) - 1
+    stays = [at == last or turn.pinned for at, turn in enumerate(turns)]
+    tokens = fixed + sum(size for size, stay in zip(sizes, stays, strict=True) if stay)
+    if tokens > limit:
+        pinned = tokens - fixed - sizes[last]
+        beside = f" beside {pinned} of pinned turns (/unpin frees them)" if pinned else ""
+        raise ContextError(
+            f"your message needs {tokens - pinned} tokens{beside}, {limit} fit; "
+            f"shorten it by about {tokens - limit} tokens"
+        )
+    for at in range(last - 1, -1, -1):
+        if not stays[at]:
+            if tokens + sizes[at] > limit:
+                break  # what is older than a turn that is out is out as well
+            stays[at] = True
+            tokens += sizes[at]
+    places = (Placed(turn, size, stay) for turn, size, stay in zip(turns, sizes, stays, strict=True))
+    return Window(system, tuple(places), tokens, limit)

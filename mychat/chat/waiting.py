@@ -38,6 +38,12 @@ class WaitingEngine:
         """Count the tokens of the rendered prompt."""
         return self._engine.result().count_tokens(messages)
 
-    def reply(self, messages: Sequence[Message], options: SamplingOptions) -> Iterator[ReplyEvent]:
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text."""
+        return self._engine.result().encode(text)
+
+    def reply(
+        self, messages: Sequence[Message], options: SamplingOptions, begun: Sequence[int] = ()
+    ) -> Iterator[ReplyEvent]:
         """Yield the reply as it grows, then its end."""
-        return self._engine.result().reply(messages, options)
+        return self._engine.result().reply(messages, options, begun)

@@ -59,27 +59,39 @@ class Engine:
         """Count the tokens of `prompt_ids`."""
         return len(self.prompt_ids(messages))
 
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text."""
+        return self.tokenizer.encode(text)
+
     def reply(
-        self, messages: Sequence[Message], options: SamplingOptions, *, alternatives: int | None = None
+        self,
+        messages: Sequence[Message],
+        options: SamplingOptions,
+        begun: Sequence[int] = (),
+        *,
+        alternatives: int | None = None,
     ) -> Iterator[ReplyEvent]:
         """Yield the reply as it grows, then its end, with scores when `alternatives` says how many others to name.
 
+        With `begun`, the reply begins with these ids, and is yielded as it goes on after them.
         Raises: ContextError when the prompt does not fit.
         """
-        return self._answer(self.prompt_ids(messages), options, alternatives)
+        return self._answer(self.prompt_ids(messages), options, begun, alternatives=alternatives)
 
     def complete(self, text: str, options: SamplingOptions, *, alternatives: int | None = None) -> Iterator[ReplyEvent]:
         """Continue plain text. Raises: ContextError when it does not fit."""
-        return self._answer([self.format.bos, *self.tokenizer.encode(text)], options, alternatives)
+        return self._answer([self.format.bos, *self.encode(text)], options, alternatives=alternatives)
 
-    def _answer(self, prompt: list[int], options: SamplingOptions, alternatives: int | None) -> Iterator[ReplyEvent]:
-        room = self._room(prompt)
+    def _answer(
+        self, prompt: list[int], options: SamplingOptions, begun: Sequence[int] = (), *, alternatives: int | None = None
+    ) -> Iterator[ReplyEvent]:
+        room = min(options.max_new_tokens, self._room([*prompt, *begun]))
+        finish_reason = "length" if room == options.max_new_tokens else "context"
         seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
         started = time.perf_counter()
-        ids: list[int] = []
-        text, parts = TextUntil(self.tokenizer, options.stop), []
-        finish_reason = "length" if options.max_new_tokens <= room else "context"
-        for id_ in self._ids(prompt, options, seed):
+        text = TextUntil(self.tokenizer, options.stop)
+        ids, parts = list(begun), [text.push(id_) for id_ in begun]
+        for id_ in self._ids(prompt, options, seed, begun):
             if id_ == self.format.end:
                 finish_reason = "stop"
                 break
@@ -90,7 +102,7 @@ class Engine:
             if text.stopped:
                 finish_reason = "stop"
                 break
-            if len(ids) == min(options.max_new_tokens, room):
+            if len(ids) - len(begun) == room:
                 break
         if rest := text.finish():
             parts.append(rest)
@@ -112,15 +124,16 @@ class Engine:
             )
         return room
 
-    def _ids(self, prompt: list[int], options: SamplingOptions, seed: int) -> Iterator[int]:
+    def _ids(self, prompt: list[int], options: SamplingOptions, seed: int, begun: Sequence[int] = ()) -> Iterator[int]:
         """Yield ids without end; the caller knows when it has enough."""
         if options.beams > 1:
-            yield from (*self.beams(prompt, options)[0].ids, self.format.end)
+            yield from (*self.beams([*prompt, *begun], options)[0].ids, self.format.end)
         elif options.best_of > 1:
-            yield from (*self._best_of(prompt, options, seed), self.format.end)
+            yield from (*self._best_of([*prompt, *begun], options, seed), self.format.end)
         chooser = self._chooser(options, seed)
-        hidden = self.stream.resume(prompt)[-1:]
-        self.drafter.begin(prompt)
+        chooser.reply += begun
+        hidden = self.stream.resume([*prompt, *begun])[-1:]
+        self.drafter.begin([*prompt, *begun])
         drafted: list[int] = []
         while True:
             held = len(self.stream.ids) - len(drafted)
@@ -138,7 +151,7 @@ class Engine:
 
     def _chooser(self, options: SamplingOptions, seed: int) -> Chooser:
         generator = torch.Generator().manual_seed(seed)
-        biases = {tuple(self.tokenizer.encode(text)): bias for text, bias in options.biases().items()}
+        biases = {tuple(self.encode(text)): bias for text, bias in options.biases().items()}
         if not options.ban:
             return Chooser(options, generator, biases)
         return Chooser(options, generator, biases, BannedTexts(self.tokenizer, options.ban).ids)
@@ -196,7 +209,7 @@ class Engine:
     def choices(self, messages: Sequence[Message], texts: Sequence[str]) -> list[float]:
         """Return how probable each text is as the whole reply, among them. Raises: ContextError."""
         prompt = self.prompt_ids(messages)
-        replies = [[*self.tokenizer.encode(text), self.format.end] for text in texts]
+        replies = [[*self.encode(text), self.format.end] for text in texts]
         self._room([*prompt, *max(replies, key=len)])
         totals = [total for total, _ in self.likelihood(prompt, replies)]
         return torch.tensor(totals, dtype=torch.float64).softmax(-1).tolist()

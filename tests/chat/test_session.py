@@ -7,44 +7,91 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mychat.chat.context import fit_messages
-from mychat.chat.session import ChatSession, TurnsDropped
+from mychat.chat.context import fit_turns
+from mychat.chat.session import Answer, ChatSession, TurnsDropped
+from mychat.chat.tree import Node, Turn
 from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
-from mychat.errors import ContextError
-from mychat.events import ReplyDelta, ReplyEnd
+from mychat.errors import ContextError, SessionError
+from mychat.events import ReplyDelta, ReplyEnd, ReplyEvent
 from mychat.generate.engine import Engine
 from mychat.model.checkpoint import load_checkpoint
 
+GREEDY = SamplingOptions(temperature=0, max_new_tokens=8)
+
 
 def count_words(messages: Sequence[Message]) -> int:
-    return sum(1 + len(message.content.split()) for message in messages)
+    return 2 + sum(1 + len(message.content.split()) for message in messages)
 
 
-def conversation(sizes: list[int], system: bool) -> list[Message]:
-    messages = [Message("system", "be kind")] if system else []
-    for size in sizes[:-1]:
-        messages += [Message("user", "word " * size), Message("assistant", "word " * size)]
-    return [*messages, Message("user", "word " * sizes[-1])]
+class Echo:
+    """An engine that says the last message back, and counts its replies."""
+
+    context_length = 200
+
+    def __init__(self) -> None:
+        self.replies = 0
+        self.asked: list[Message] = []
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        return count_words(messages)
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def reply(
+        self, messages: Sequence[Message], options: SamplingOptions, begun: Sequence[int] = ()
+    ) -> Iterator[ReplyEvent]:
+        self.replies += 1
+        self.asked = list(messages)
+        words = [*f"{self.replies}: {messages[-1].content}".split()]
+        for word in words:
+            yield ReplyDelta(f" {word}")
+        text = bytes(begun).decode() + "".join(f" {word}" for word in words)
+        yield ReplyEnd(text, tuple(text.encode()), "stop", 0, 1, 0.0)
 
 
-@given(st.lists(st.integers(0, 10), min_size=1, max_size=12), st.booleans(), st.integers(5, 60))
-def test_the_newest_whole_turns_stay(sizes: list[int], system: bool, limit: int) -> None:
-    messages = conversation(sizes, system)
+def talk(answer: Answer) -> ReplyEnd:
+    *_, end = answer
+    assert isinstance(end, ReplyEnd)
+    return end
+
+
+def contents(session: ChatSession) -> list[str]:
+    return [message.content for message in session.messages]
+
+
+def turns_of(sizes: Sequence[int], pinned: Sequence[bool]) -> list[Turn]:
+    turns = []
+    for number, (size, pin) in enumerate(zip(sizes, pinned, strict=True)):
+        nodes = (Node(2 * number + 1, 0, "user", "word " * size), Node(2 * number + 2, 0, "assistant", "word " * size))
+        turns.append(Turn(nodes if number < len(sizes) - 1 else nodes[:1], pin))
+    return turns
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10), st.booleans()), min_size=1, max_size=12), st.booleans(), st.integers(5, 80)
+)
+def test_pinned_and_the_newest_whole_turns_stay(drawn: list[tuple[int, bool]], system: bool, limit: int) -> None:
+    turns = turns_of([size for size, _ in drawn], [pin for _, pin in drawn])
+    before = Message("system", "be kind") if system else None
+    must = [
+        message for turn in [*[turn for turn in turns[:-1] if turn.pinned], turns[-1]] for message in turn.messages()
+    ]
+    least = count_words([before, *must] if before else must)
     try:
-        window = fit_messages(messages, count_words, limit)
+        window = fit_turns(before, turns, count_words, limit)
     except ContextError:
-        assert count_words([*messages[:system], messages[-1]]) > limit
+        assert least > limit
         return
     assert window.tokens == count_words(window.messages) <= limit
-    assert window.messages[:system] == tuple(messages[:system])
-    kept = window.messages[system:]
-    assert kept == tuple(messages[len(messages) - len(kept) :])
-    assert kept[0].role == "user"
-    assert window.dropped_turns == len(sizes) - (len(kept) + 1) // 2
-    if window.dropped_turns:  # one turn more would not have fit
-        more = messages[len(messages) - len(kept) - 2 :]
-        assert count_words([*messages[:system], *more]) > limit
+    assert all(place.inside for place in window.places if place.turn.pinned)
+    assert window.places[-1].inside
+    loose = [place.inside for place in window.places if not place.turn.pinned]
+    assert loose == sorted(loose)  # what is out is older than what is in
+    if window.dropped:  # one turn more would not have fit
+        newest_out = max(at for at, place in enumerate(window.places) if not place.inside)
+        assert window.tokens + window.places[newest_out].tokens > limit
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +100,7 @@ def engine(tiny: Path) -> Engine:
 
 
 def test_a_long_conversation_drops_old_turns_and_says_so(engine: Engine) -> None:
-    session = ChatSession(engine, SamplingOptions(temperature=0, max_new_tokens=8), system="Be kind.")
+    session = ChatSession(engine, GREEDY, system="Be kind.")
     dropped = []
     for _ in range(12):
         events = list(session.send("hello you"))
@@ -61,11 +108,28 @@ def test_a_long_conversation_drops_old_turns_and_says_so(engine: Engine) -> None
         end = events[-1]
         assert isinstance(end, ReplyEnd)
         assert end.prompt_tokens + 8 <= engine.context_length
+        assert end.prompt_tokens == session.window().tokens or session.tree.path()[-1].role == "assistant"
     assert dropped
     assert dropped[-1].in_all == sum(event.turns for event in dropped) == session.dropped
     assert len(session.messages) == 24  # the conversation itself is whole
     session.new()
     assert (session.messages, session.dropped) == ([], 0)
+
+
+def test_a_pinned_turn_stays_in_the_window() -> None:
+    echo = Echo()
+    session = ChatSession(echo, GREEDY)
+    talk(session.send("my name is Ana"))
+    session.pin(1)
+    for _ in range(30):
+        talk(session.send("word " * 6))
+    assert echo.asked[0].content == "my name is Ana"
+    assert session.window().dropped > 0
+    session.pin(1, on=False)
+    talk(session.send("well"))
+    assert echo.asked[0].content != "my name is Ana"
+    with pytest.raises(SessionError, match="no turn 99"):
+        session.pin(99)
 
 
 def test_a_message_too_long_is_refused_and_not_kept(engine: Engine) -> None:
@@ -77,20 +141,68 @@ def test_a_message_too_long_is_refused_and_not_kept(engine: Engine) -> None:
     assert len(session.messages) == 2
 
 
-def test_what_was_said_before_a_stop_is_kept() -> None:
-    class Talker:
-        context_length = 100
-
-        def count_tokens(self, messages: Sequence[Message]) -> int:
-            return count_words(messages)
-
-        def reply(self, messages: Sequence[Message], options: SamplingOptions) -> Iterator[ReplyDelta | ReplyEnd]:
-            for word in ("one ", "two ", "three "):
-                yield ReplyDelta(word)
-
-    session = ChatSession(Talker(), SamplingOptions())
-    events = session.send("count\u2019s")
+def test_what_was_said_before_a_stop_is_kept_and_can_go_on() -> None:
+    session = ChatSession(Echo(), SamplingOptions())
+    events = session.send("count\u2019s two three")
     next(events)
     next(events)
     events.close()
-    assert [message.content for message in session.messages] == ["count's", "one two"]
+    assert contents(session) == ["count's two three", "1: count's"]
+    assert session.last_reply.cut
+    end = talk(session.proceed())
+    assert end.text == "1: count's 2: count's two three"
+    assert contents(session)[-1] == end.text
+    assert not session.last_reply.cut
+
+
+def test_a_message_without_a_reply_is_answered_by_retry_or_gives_way() -> None:
+    session = ChatSession(Echo(), SamplingOptions())
+    session._add("user", "hi", 0)  # as a kill leaves it
+    with pytest.raises(SessionError, match="/retry"):
+        _ = session.last_reply
+    assert talk(session.retry()).text == " 1: hi"
+    session.undo()
+    session._add("user", "hi", 0)
+    talk(session.send("hello"))
+    assert contents(session) == ["hello", "2: hello"]
+
+
+def test_turns_are_a_tree() -> None:
+    session = ChatSession(Echo(), SamplingOptions())
+    talk(session.send("a"))
+    talk(session.send("b"))
+    talk(session.retry())
+    assert contents(session) == ["a", "1: a", "b", "3: b"]
+    assert [node.text for node in session.tree.siblings(session.tree.head)] == ["2: b", "3: b"]
+    session.say("I say so")
+    assert contents(session)[-1] == "I say so"
+    session.fork("other")
+    talk(session.edit(1, "A"))
+    assert contents(session) == ["A", "4: A"]
+    session.switch("main")
+    assert contents(session) == ["a", "1: a", "b", "I say so"]
+    assert session.undo().text == "b"
+    assert contents(session) == ["a", "1: a"]
+    session.switch("other")
+    assert contents(session) == ["A", "4: A"]
+    assert talk(session.take([65, 66], "AB")).text == "AB 5: A"
+    with pytest.raises(SessionError, match="did you mean 'other'"):
+        session.switch("othr")
+    with pytest.raises(SessionError, match="already"):
+        session.fork("main")
+
+
+def test_what_cannot_be_is_refused_and_changes_nothing() -> None:
+    session = ChatSession(Echo(), SamplingOptions())
+    for wrong in (session.retry, session.proceed):
+        with pytest.raises(SessionError):
+            list(wrong())
+    with pytest.raises(SessionError):
+        session.undo()
+    with pytest.raises(SessionError):
+        session.say("x")
+    with pytest.raises(SessionError):
+        session.fork("")
+    with pytest.raises(SessionError, match="none yet"):
+        list(session.edit(1, "x"))
+    assert session.tree.nodes == []

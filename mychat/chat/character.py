@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from mychat.chat.session import ChatEngine
+from mychat.chat.waiting import WaitingEngine
 from mychat.config import BASE_CHECKPOINT, DEFAULT_CHECKPOINT, PERSONA_FILE, SAMPLING_NAMES, find_whole
 from mychat.corpus.persona import Persona, load_persona
+from mychat.model.record import find_speaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +48,21 @@ def find_character(name: str | None, system: str | None) -> Character:
         return Character(name, system)
     persona = load_persona(folder / PERSONA_FILE, SAMPLING_NAMES)
     return Character(BASE_CHECKPOINT, system or " ".join(persona.description) or None, persona=persona)
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Somebody to talk to: the engine loads in the background."""
+
+    character: Character
+    path: Path
+    persona: Persona
+    engine: WaitingEngine
+
+
+def open_speaker(name: str | None, system: str | None, load: Callable[[Path], ChatEngine]) -> Speaker:
+    """Find who is meant, and begin to load the checkpoint. Raises: CheckpointError, ConfigError."""
+    character = find_character(name, system)
+    path = find_speaker(character.checkpoint, chat=True)
+    persona = character.persona or load_persona(path / PERSONA_FILE, SAMPLING_NAMES)
+    return Speaker(character, path, persona, WaitingEngine(lambda: load(path)))

@@ -55,6 +55,8 @@ def fit_turns(system: Message | None, turns: Sequence[Turn], count_tokens: Count
     last = len(turns) - 1
     stays = [at == last or turn.pinned for at, turn in enumerate(turns)]
     tokens = fixed + sum(size for size, stay in zip(sizes, stays, strict=True) if stay)
+    if tokens > limit and not turns:
+        raise ContextError(f"the system text needs {tokens} tokens, {limit} fit; shorten it")
     if tokens > limit:
         pinned = tokens - fixed - sizes[last]
         beside = f" beside {pinned} of pinned turns (/unpin frees them)" if pinned else ""

@@ -13,7 +13,7 @@ from mychat.config import SamplingOptions
 from mychat.corpus.cleaning import clean_argument
 from mychat.corpus.messages import Message
 from mychat.errors import SessionError, suggest
-from mychat.events import ReplyDelta, ReplyEnd, ReplyEvent
+from mychat.events import ReplyDelta, ReplyEnd, ReplyEvent, TokenScore
 
 REPLY_ROOM_SHARE = 0.25
 """Of the context window, at most, kept free for the reply."""
@@ -33,6 +33,12 @@ class ChatEngine(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text."""
+        ...
+
+    def score(
+        self, messages: Sequence[Message], reply: Sequence[int], alternatives: int
+    ) -> tuple[list[list[TokenScore]], list[TokenScore]]:
+        """Score the tokens of each message, and those of a reply after them, with so many alternatives each."""
         ...
 
     def reply(
@@ -67,6 +73,7 @@ class ChatSession:
         self.engine, self.options, self.system, self.file = engine, options, system, file
         self.tree = Tree()
         self.dropped = 0
+        self._sizes: dict[str, int] = {}
 
     # --- what there is
 
@@ -90,7 +97,26 @@ class ChatSession:
         room = min(self.options.max_new_tokens, int(REPLY_ROOM_SHARE * self.engine.context_length))
         limit = self.engine.context_length - max(1, room)
         system = Message("system", clean_argument(self.system)) if self.system else None
-        return fit_turns(system, self.tree.turns() if turns is None else turns, self.engine.count_tokens, limit)
+        return fit_turns(system, self.tree.turns() if turns is None else turns, self._count_tokens, limit)
+
+    def _count_tokens(self, messages: Sequence[Message]) -> int:
+        """Count as the engine does, but each text once."""
+        markers = self.engine.count_tokens([])
+        for message in messages:
+            if message.content not in self._sizes:
+                self._sizes[message.content] = self.engine.count_tokens([message]) - markers
+        return markers + sum(self._sizes[message.content] for message in messages)
+
+    def use(self, engine: ChatEngine) -> None:
+        """Go on with another engine."""
+        self.engine, self._sizes = engine, {}
+
+    def scores(self, alternatives: int = 0) -> tuple[list[list[TokenScore]], list[TokenScore]]:
+        """Score what the engine read for the last reply, message by message, and the reply. Raises: SessionError."""
+        reply = self.last_reply
+        window = self.window(self.tree.turns(reply.parent))
+        ids = reply.made.get("ids") or self.engine.encode(reply.text)
+        return self.engine.score(window.messages, ids, alternatives)
 
     def turn(self, number: int) -> Turn:
         """Return a turn by its place, from 1. Raises: SessionError."""
@@ -185,6 +211,15 @@ class ChatSession:
             "seed": end.seed, "ids": list(end.ids), "begun": begun, "finish_reason": end.finish_reason,
             "options": options, "system": self.system, "window": inside,
         }  # fmt: skip
+
+    def take_over(self, messages: Sequence[Message]) -> None:
+        """Begin another conversation with what was said elsewhere."""
+        self.new()
+        for message in messages:
+            if message.role == "system":
+                self.system = message.content
+            else:
+                self._add(message.role, clean_argument(message.content).strip(), self.tree.head)
 
     # --- moving about in the tree
 

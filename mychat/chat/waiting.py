@@ -9,7 +9,7 @@ from threading import Thread
 from mychat.chat.session import ChatEngine
 from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
-from mychat.events import ReplyEvent
+from mychat.events import ReplyEvent, TokenScore
 
 
 class WaitingEngine:
@@ -30,6 +30,16 @@ class WaitingEngine:
             self._engine.set_exception(error)
 
     @property
+    def ready(self) -> bool:
+        """Whether loading is over."""
+        return self._engine.done()
+
+    @property
+    def failed(self) -> bool:
+        """Whether it could not be loaded."""
+        return self.ready and self._engine.exception() is not None
+
+    @property
     def context_length(self) -> int:
         """Tokens that fit, prompt and reply together."""
         return self._engine.result().context_length
@@ -41,6 +51,12 @@ class WaitingEngine:
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text."""
         return self._engine.result().encode(text)
+
+    def score(
+        self, messages: Sequence[Message], reply: Sequence[int], alternatives: int
+    ) -> tuple[list[list[TokenScore]], list[TokenScore]]:
+        """Score the tokens of each message, and those of a reply after them."""
+        return self._engine.result().score(messages, reply, alternatives)
 
     def reply(
         self, messages: Sequence[Message], options: SamplingOptions, begun: Sequence[int] = ()

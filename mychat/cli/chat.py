@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mychat.cli.options import SAMPLING, DeviceOption, SpeakerArgument, SystemOption, with_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mychat.chat.session import ChatEngine
 
 
@@ -16,35 +18,42 @@ if TYPE_CHECKING:
 def chat(
     checkpoint: SpeakerArgument = None,
     system: SystemOption = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with a conversation: [CHECKPOINT] is its name; without it, pick one."),
+    ] = False,
+    last: Annotated[bool, typer.Option("--last", help="Go on with the latest conversation.")] = False,
+    no_history: Annotated[bool, typer.Option("--no-history", help="Write nothing of this conversation.")] = False,
+    vi: Annotated[bool, typer.Option("--vi", help="Edit lines with vi's keys.")] = False,
     device: DeviceOption = "cpu",
     **options: Any,
 ) -> None:
     """Talk to a checkpoint; the conversation stays in its context window."""
-    from mychat.chat.character import find_character
-    from mychat.chat.session import ChatSession
-    from mychat.chat.waiting import WaitingEngine
-    from mychat.config import PERSONA_FILE, SAMPLING_NAMES, SamplingOptions
-    from mychat.corpus.persona import load_persona
-    from mychat.model.record import find_speaker
+    from mychat.chat.begin import begin_session
+    from mychat.chat.character import Speaker, open_speaker
 
-    character = find_character(checkpoint, system)
-    path = find_speaker(character.checkpoint, chat=True)
-    persona = character.persona or load_persona(path / PERSONA_FILE, SAMPLING_NAMES)
-    sampling = SamplingOptions().updated(persona.sampling).updated(options)
-
-    def load() -> ChatEngine:
+    def load(path: Path) -> ChatEngine:
         from mychat.generate.engine import load_engine
 
         return load_engine(path, device)
 
-    session = ChatSession(WaitingEngine(load), sampling, character.system)
-    from mychat.terminal.console import Terminal  # the network loads already, beside these
-    from mychat.terminal.repl import chat_loop
+    def call(name: str | None, text: str | None = None) -> Speaker:
+        return open_speaker(name, text, load)
 
-    terminal = Terminal()
-    if character.note:
-        terminal.note(character.note)
-    chat_loop(terminal, session, persona.display_name, persona.greeting)
+    going_on = "" if last else None
+    if resume and not last:
+        from mychat.terminal.pick import pick_session
+
+        going_on, checkpoint = checkpoint or pick_session(), None
+    speaker, session = begin_session(
+        lambda name: call(name, system), checkpoint, options, resume=going_on, keep=not no_history
+    )
+    from mychat.terminal.console import Terminal  # the network loads already, beside these
+    from mychat.terminal.keys import StopKey
+    from mychat.terminal.repl import chat_loop
+    from mychat.terminal.view import ChatView
+
+    chat_loop(ChatView(Terminal(), session, speaker, call, StopKey()), vi=vi, keep_history=not no_history)
 
 
 def register(app: typer.Typer) -> None:

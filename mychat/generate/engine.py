@@ -214,14 +214,20 @@ class Engine:
         totals = [total for total, _ in self.likelihood(prompt, replies)]
         return torch.tensor(totals, dtype=torch.float64).softmax(-1).tolist()
 
-    def score(self, messages: Sequence[Message], alternatives: int = 0) -> list[list[TokenScore]]:
-        """Score every token of every message, given what stands before it: how expected was each word?"""
-        ids = self.format.render(messages).ids
-        self._room(ids)
+    def score(
+        self, messages: Sequence[Message], reply: Sequence[int] = (), alternatives: int = 0
+    ) -> tuple[list[list[TokenScore]], list[TokenScore]]:
+        """Score every token of every message, and of a reply after them, given what stands before it.
+
+        How expected was each word? Markers are left out of the messages. Raises: ContextError.
+        """
+        prompt = self.prompt_ids(messages)
+        self._room([*prompt, *reply][1:])
+        scores = self._scores([*prompt, *reply], alternatives)
         parts: list[list[TokenScore]] = [[]]
-        for score in self._scores(ids, alternatives):
+        for score in scores[: len(prompt) - 1]:
             if score.id == self.format.end:
                 parts.append([])
             elif self.tokenizer.token_bytes(score.id):  # a marker is nobody's word
                 parts[-1].append(score)
-        return parts[: len(messages)]
+        return parts[: len(messages)], scores[len(prompt) - 1 :]

@@ -23,6 +23,13 @@ _THEME = Theme(
         "good": "green",
         "error": "bold red",
         "warn": "yellow",
+        "code": "cyan",
+        "prob.high": "green",
+        "prob.middle": "yellow",
+        "prob.low": "red",
+        "strong": "bold",
+        "emphasis": "italic",
+        "heading": "bold underline",
         "curve.training": "cyan",
         "curve.validation": "bold magenta",
     }

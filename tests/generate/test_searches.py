@@ -125,7 +125,7 @@ def test_scores_tell_what_the_network_thought(engine: Engine) -> None:
 
 def test_every_word_of_a_conversation_is_scored(engine: Engine) -> None:
     said = [*HI, Message("assistant", "Hello! I am Pip."), Message("user", "what's your name?")]
-    parts = engine.score(said, alternatives=1)
+    parts, _ = engine.score(said, alternatives=1)
     assert ["".join(score.text for score in part) for part in parts] == [message.content for message in said]
     ids = engine.format.render(said).ids
     with torch.inference_mode():

@@ -76,9 +76,16 @@ def test_ctrl_c_stops_a_reply_and_not_the_chat(tiny: Path) -> None:
     chat.until("Pip: ", 2)
     chat.child.sendintr()
     chat.until("you:", 2)
-    chat.type("\x03/help\r")  # clears the line first
+    chat.until("/continue goes on")
+    chat.type("nonsense\x03/hel\t")  # with something typed, Ctrl-C clears the line
+    chat.until("you: /help")
+    chat.type("\r")
     chat.until("/quit")
-    chat.type("/quit\r")
+    chat.until("you:", 3)
+    chat.type("\x03")
+    chat.until("again leaves")
+    chat.until("you:", 4)
+    chat.type("\x03")
     chat.rest()
     assert "Traceback" not in "\n".join(chat.lines())
     assert chat.child.wait() == 0

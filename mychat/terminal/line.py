@@ -11,7 +11,7 @@ import platformdirs
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_common_complete_suffix
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import AnyFormattedText
@@ -35,16 +35,17 @@ class Line:
 
     def __init__(self, complete: Complete, toolbar: Callable[[], AnyFormattedText], *, vi: bool, keep: bool) -> None:
         self._stands_for: dict[str, str] = {}
+        completer = _Completer(complete)
         self._prompt: PromptSession[str] = PromptSession(
             history=_history() if keep else InMemoryHistory(),
-            completer=_Completer(complete),
+            completer=completer,
             complete_while_typing=Condition(lambda: self._prompt.default_buffer.text.startswith("/")),
             auto_suggest=AutoSuggestFromHistory(),
             enable_open_in_editor=True,
             vi_mode=vi,
             multiline=True,
             prompt_continuation=lambda width, _line, _wraps: " " * width,
-            key_bindings=self._bindings(),
+            key_bindings=self._bindings(completer),
             bottom_toolbar=toolbar,
             style=Style.from_dict({"bottom-toolbar": "noreverse dim"}),
             reserve_space_for_menu=4,
@@ -63,7 +64,7 @@ class Line:
         self._stands_for[sign] = text
         return sign
 
-    def _bindings(self) -> KeyBindings:
+    def _bindings(self, completer: Completer) -> KeyBindings:
         keys = KeyBindings()
 
         @keys.add("enter")
@@ -73,6 +74,18 @@ class Line:
         @keys.add("escape", "enter")
         def _newline(event: KeyPressEvent) -> None:
             event.current_buffer.insert_text("\n")
+
+        @keys.add("tab")
+        def _complete(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            offered = list(completer.get_completions(buffer.document, CompleteEvent(completion_requested=True)))
+            if certain := get_common_complete_suffix(buffer.document, offered):
+                buffer.cancel_completion()
+                buffer.insert_text(certain)
+            elif buffer.complete_state:
+                buffer.complete_next()
+            elif offered:
+                buffer.start_completion(select_first=True)
 
         @keys.add("c-c", filter=Condition(lambda: bool(self._buffer.text)))
         def _clear(event: KeyPressEvent) -> None:

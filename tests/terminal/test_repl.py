@@ -69,26 +69,20 @@ def test_a_full_window_says_so_and_ctrl_d_leaves(chat: Screen) -> None:
     assert chat.rest() == 0
 
 
-def test_ctrl_c_stops_a_reply_and_not_the_chat(tiny: Path) -> None:
+def test_ctrl_c_stops_a_reply_and_twice_leaves(tiny: Path) -> None:
     chat = open_chat(tiny, "--max-new-tokens", "40", "--temperature", "50")
     chat.until("you:")
     chat.type("hi\r")
     chat.until("Pip: ", 2)
-    chat.child.sendintr()
+    chat.child.sendintr()  # the reply is short: it may be over by now
     chat.until("you:", 2)
-    chat.until("/continue goes on")
     chat.type("nonsense\x03/hel\t")  # with something typed, Ctrl-C clears the line
     chat.until("you: /help")
     chat.type("\r")
     chat.until("/quit")
-    chat.until("you:", 3)
-    chat.type("\x03")
-    chat.until("again leaves")
-    chat.until("you:", 4)
-    chat.type("\x03")
-    chat.rest()
+    chat.type("\x03\x03")
+    assert chat.rest() == 0
     assert "Traceback" not in "\n".join(chat.lines())
-    assert chat.child.wait() == 0
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300)))

@@ -63,8 +63,8 @@ def _options(
 def main() -> None:
     """Run the command line."""
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-    from mychat.cli import bench, chat, evaluate, info, persona, sample, tokenizer, train, tune
+    from mychat.cli import bench, chat, evaluate, info, persona, replay, sample, tokenizer, train, tune
 
-    for module in (train, tune, chat, sample, evaluate, info, persona, tokenizer, bench):
+    for module in (train, tune, chat, sample, replay, evaluate, info, persona, tokenizer, bench):
         module.register(app)
     app(prog_name="mychat")

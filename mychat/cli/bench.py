@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mychat.cli.examples import examples
 from mychat.cli.options import DeviceOption, JsonOption
 
 
@@ -28,4 +29,4 @@ def bench(
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(bench)
+    app.command(epilog=examples("bench"))(bench)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mychat.cli.examples import examples
 from mychat.cli.options import SAMPLING, DeviceOption, SpeakerArgument, SystemOption, with_options
 
 if TYPE_CHECKING:
@@ -58,4 +59,4 @@ def chat(
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(chat)
+    app.command(epilog=examples("chat"))(chat)

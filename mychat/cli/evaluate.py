@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mychat.cli.examples import examples
 from mychat.cli.options import CheckpointArgument, DeviceOption, JsonOption
 
 
@@ -37,4 +38,4 @@ def evaluate(
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("eval")(evaluate)
+    app.command("eval", epilog=examples("eval"))(evaluate)

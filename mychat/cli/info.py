@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from mychat.cli.examples import examples
 from mychat.cli.options import CheckpointArgument, JsonOption
 
 
@@ -24,4 +25,4 @@ def info(checkpoint: CheckpointArgument = "milo", json: JsonOption = False) -> N
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(info)
+    app.command(epilog=examples("info"))(info)

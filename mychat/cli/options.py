@@ -10,17 +10,26 @@ from typing import Annotated, Any
 
 import typer
 
+from mychat.cli.completion import complete_checkpoint, complete_persona, complete_speaker
+
 STARTED = time.monotonic()
 """When the command began; a budget in minutes counts from here."""
 
 CheckpointArgument = Annotated[
-    str, typer.Argument(metavar="[CHECKPOINT]", help="A name under checkpoints/, or a path.")
+    str,
+    typer.Argument(
+        metavar="[CHECKPOINT]", help="A name under checkpoints/, or a path.", autocompletion=complete_checkpoint
+    ),
 ]
 SPEAKER = (
     "A name under checkpoints/, a path, or a persona; one that is not trained yet speaks through the base model [milo]."
 )
-SpeakerArgument = Annotated[str | None, typer.Argument(metavar="[CHECKPOINT]", help=SPEAKER)]
-SpeakerOption = Annotated[str | None, typer.Option("--checkpoint", "-c", help=SPEAKER)]
+WORDS = "A name under personas/, a folder, or a .chat, .jsonl or .txt file."
+WordsArgument = Annotated[str, typer.Argument(metavar="PERSONA", help=WORDS, autocompletion=complete_persona)]
+SpeakerArgument = Annotated[
+    str | None, typer.Argument(metavar="[CHECKPOINT]", help=SPEAKER, autocompletion=complete_speaker)
+]
+SpeakerOption = Annotated[str | None, typer.Option("--checkpoint", "-c", help=SPEAKER, autocompletion=complete_speaker)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 DeviceOption = Annotated[str, typer.Option(envvar="MYCHAT_DEVICE", help="auto, cpu, cuda or mps.")]
 SystemOption = Annotated[str | None, typer.Option(help="A system text, before the conversation.")]

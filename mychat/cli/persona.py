@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mychat.cli.options import JsonOption
+from mychat.cli.examples import examples
+from mychat.cli.options import JsonOption, WordsArgument
 
 personas = typer.Typer(help="List, show, start and check personas.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -29,7 +30,7 @@ def list_personas(json: JsonOption = False) -> None:
 
 @personas.command()
 def show(
-    persona: Annotated[str, typer.Argument(help="A name under personas/, a folder or a file.")],
+    persona: WordsArgument,
     examples: Annotated[int, typer.Option(help="Dialogues to draw.", min=0)] = 3,
     seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
     json: JsonOption = False,
@@ -47,7 +48,7 @@ def show(
         print_persona(terminal, summary)
 
 
-@personas.command()
+@personas.command(epilog=examples("persona new"))
 def new(
     name: Annotated[str, typer.Argument(help="The folder's name: letters, digits, '_' and '-'.")],
     display_name: Annotated[str | None, typer.Option(help="What it calls itself.")] = None,
@@ -77,9 +78,9 @@ def new(
     terminal.note(f"then type: mychat train {name}")
 
 
-@personas.command()
+@personas.command(epilog=examples("persona check"))
 def check(
-    persona: Annotated[str, typer.Argument(help="A name under personas/, a folder or a file.")],
+    persona: WordsArgument,
     minutes: Annotated[
         float | None, typer.Option("--minutes", "-m", help="The budget it is to be trained with.")
     ] = None,

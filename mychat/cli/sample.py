@@ -7,7 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from mychat.cli.examples import examples
 from mychat.cli.options import SAMPLING, DeviceOption, JsonOption, SpeakerOption, SystemOption, with_options
+
+FORMS = ("text", "json", "markdown")
 
 
 @with_options(SAMPLING)
@@ -16,6 +19,8 @@ def sample(
     checkpoint: SpeakerOption = None,
     raw: Annotated[bool, typer.Option("--raw", help="Continue the prompt as plain text.")] = False,
     system: SystemOption = None,
+    count: Annotated[int, typer.Option("-n", min=1, help="So many replies, with seeds one after the other.")] = 1,
+    form: Annotated[str, typer.Option("--format", help="text, json or markdown.")] = "text",
     choices: Annotated[str | None, typer.Option(help="Answer with the most probable of these: yes,no,maybe")] = None,
     probs: Annotated[
         int | None, typer.Option(min=0, help="With --json: each token's log-probability, and so many alternatives.")
@@ -24,14 +29,17 @@ def sample(
     json: JsonOption = False,
     **options: Any,
 ) -> None:
-    """Print one reply, or with --raw the prompt's continuation."""
+    """Print a reply, or with --raw the prompt's continuation."""
+    if form not in FORMS:
+        raise typer.BadParameter(f"{form!r}: text, json or markdown", param_hint="--format")
+    form = "json" if json else form
     if prompt in (None, "-"):
         if prompt is None and sys.stdin.isatty():
             raise typer.BadParameter("say something: mychat sample PROMPT, or pipe it in", param_hint="PROMPT")
         from mychat.corpus.cleaning import read_stdin
 
         prompt = read_stdin()
-    if probs is not None and not json:
+    if probs is not None and form != "json":
         raise typer.BadParameter("needs --json", param_hint="--probs")
     if choices is not None and raw:
         raise typer.BadParameter("a choice is a whole reply; leave --raw out", param_hint="--choices")
@@ -50,12 +58,15 @@ def sample(
     if character.note and not raw:
         terminal.note(character.note)
     if choices is not None:
-        print_choice(terminal, choose(engine, prompt, choices.split(","), system=character.system), as_json=json)
+        shares = choose(engine, prompt, choices.split(","), system=character.system)
+        print_choice(terminal, shares, as_json=form == "json")
         return
-    events = run(engine, prompt, sampling, system=character.system, raw=raw, alternatives=probs)
-    print_reply(terminal, events, as_json=json)
+    for place in range(count):
+        seeded = sampling.updated({"seed": sampling.seed + place}) if sampling.seed is not None else sampling
+        events = run(engine, prompt, seeded, system=character.system, raw=raw, alternatives=probs)
+        print_reply(terminal, events, form, prompt, first=place == 0)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(sample)
+    app.command(epilog=examples("sample"))(sample)

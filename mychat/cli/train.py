@@ -6,16 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from mychat.cli.options import STARTED, TRAINING, with_options
+from mychat.cli.completion import complete_checkpoint
+from mychat.cli.examples import examples
+from mychat.cli.options import STARTED, TRAINING, WordsArgument, with_options
 
-ParentOption = Annotated[str | None, typer.Option("--from", help="A checkpoint to start from; `scratch` for none.")]
+ParentOption = Annotated[
+    str | None,
+    typer.Option("--from", help="A checkpoint to start from; `scratch` for none.", autocompletion=complete_checkpoint),
+]
 
 
 @with_options(TRAINING)
 def train(
-    persona: Annotated[
-        str, typer.Argument(help="A name under personas/, a folder, or a .chat, .jsonl or .txt file.")
-    ] = "milo",
+    persona: WordsArgument = "milo",
     parent: ParentOption = None,
     **options: Any,
 ) -> None:
@@ -34,8 +37,10 @@ def pretrain(
 
 @with_options(TRAINING)
 def finetune(
-    persona: Annotated[str, typer.Argument(help="A name under personas/, a folder or a file with dialogues.")],
-    parent: Annotated[str, typer.Option("--from", help="The checkpoint to start from.")],
+    persona: WordsArgument,
+    parent: Annotated[
+        str, typer.Option("--from", help="The checkpoint to start from.", autocompletion=complete_checkpoint)
+    ],
     **options: Any,
 ) -> None:
     """Teach a checkpoint to speak as a persona."""
@@ -68,4 +73,4 @@ def _run(kind: str, sources: list[str], parent: str | None, options: dict[str, A
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (train, pretrain, finetune):
-        app.command()(command)
+        app.command(epilog=examples(command.__name__))(command)

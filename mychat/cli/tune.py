@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from mychat.cli.options import STARTED, DeviceOption, JsonOption
+from mychat.cli.examples import examples
+from mychat.cli.options import STARTED, DeviceOption, JsonOption, WordsArgument
 
 
 def tune(
-    persona: Annotated[str, typer.Argument(help="A name under personas/, a folder, or a .chat, .jsonl or .txt file.")],
+    persona: WordsArgument,
     minutes: Annotated[float, typer.Option("--minutes", "-m", help="The budget of the whole search.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The TOML file to write [PERSONA-tuned.toml].")
@@ -40,4 +41,4 @@ def tune(
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(tune)
+    app.command(epilog=examples("tune"))(tune)

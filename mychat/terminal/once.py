@@ -1,4 +1,4 @@
-"""One reply printed: streamed to a terminal, plain into a pipe, or as JSON."""
+"""A reply printed: streamed to a terminal, plain into a pipe, as JSON or as Markdown."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ from mychat.terminal.console import Terminal
 from mychat.terminal.reply_stream import ReplyStream
 
 
-def print_reply(terminal: Terminal, events: Iterable[ReplyEvent], *, as_json: bool) -> None:
-    """Print a reply as it comes; with `as_json`, its record once it is whole."""
-    stream = ReplyStream(terminal.out) if sys.stdout.isatty() and not as_json else None
+def print_reply(terminal: Terminal, events: Iterable[ReplyEvent], form: str, prompt: str, *, first: bool) -> None:
+    """Print a reply as it comes; as `json` its record, as `markdown` under the prompt, once it is whole.
+
+    A reply that is not the `first` is set apart from the one before.
+    """
+    stream = ReplyStream(terminal.out) if sys.stdout.isatty() and form == "text" else None
+    if form == "text" and not first:
+        sys.stdout.write("\n")
     for event in events:
         if isinstance(event, ReplyDelta) and stream is not None:
             stream.push(event.text)
         elif isinstance(event, ReplyEnd):
-            if as_json:
+            text = event.text.strip("\n")
+            if form == "json":
                 terminal.json(reply_record(event))
-            elif stream is None:
-                sys.stdout.write(event.text.strip("\n") + "\n")
-                sys.stdout.flush()
-            else:
+            elif stream is not None:
                 stream.finish()
+            else:
+                asked = f"**{prompt.strip()}**\n\n" if first else ""
+                sys.stdout.write(f"{asked}{text}\n\n" if form == "markdown" else f"{text}\n")
+                sys.stdout.flush()
 
 
 def print_choice(terminal: Terminal, shares: Mapping[str, float], *, as_json: bool) -> None:

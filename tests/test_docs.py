@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 import pytest
+from typer.main import get_command
 
-from mychat.cli import bench, chat, evaluate, info, persona, sample, tokenizer, train, tune
+from mychat.cli import bench, chat, evaluate, info, persona, replay, sample, tokenizer, train, tune
 from mychat.cli.app import app
+from mychat.cli.examples import EXAMPLES
 from mychat.config import SAMPLING_NAMES, TrainSettings
 from mychat.corpus.words import load_words
 from mychat.terminal.slash import COMMANDS
@@ -17,9 +20,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture(scope="module")
 def commands() -> set[str]:
-    from typer.main import get_command
-
-    for module in (train, tune, chat, sample, evaluate, info, persona, tokenizer, bench):
+    for module in (train, tune, chat, sample, replay, evaluate, info, persona, tokenizer, bench):
         module.register(app)
     found = set()
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
@@ -49,11 +50,25 @@ def test_every_command_is_in_the_readme(commands: set[str]) -> None:
         )
         assert f"mychat {group}" in row, name
         assert inner in row, name
+    chat_page = (ROOT / "docs" / "chat.md").read_text("utf-8")
     for command in COMMANDS:
-        assert f"/{command.name}" in readme
+        assert f"`/{command.name}" in chat_page
+    for option in SAMPLING_NAMES:
+        assert f"`{option}`" in chat_page
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/personas.md", "docs/training.md"])
+def test_every_command_has_examples_that_can_be_typed(commands: set[str]) -> None:
+    for name, rows in EXAMPLES.items():
+        assert name in commands
+        for example, _ in rows:
+            _, *words = shlex.split(example.rpartition("| ")[2])
+            command = get_command(app)
+            for word in name.split():
+                command = command.commands[word]  # type: ignore[attr-defined]
+            command.make_context(name, words[len(name.split()) :])
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/chat.md", "docs/personas.md", "docs/training.md"])
 def test_the_documents_name_no_command_that_is_not_there(name: str, commands: set[str]) -> None:
     for block in re.findall(r"`([^`]+)`", (ROOT / name).read_text("utf-8")):
         for command in mentioned(block):

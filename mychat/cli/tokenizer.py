@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mychat.cli.examples import examples
 from mychat.cli.options import JsonOption
 
 tokenizers = typer.Typer(help="Train a tokenizer; see how text is cut.", no_args_is_help=True, rich_markup_mode=None)
@@ -31,7 +32,7 @@ def train(
     terminal.note(describe_tokenizer(trained))
 
 
-@tokenizers.command()
+@tokenizers.command(epilog=examples("tokenizer show"))
 def show(
     checkpoint: Annotated[str, typer.Argument(help="A checkpoint, or a folder with a tokenizer.json.")],
     text: Annotated[str, typer.Argument(help="What to cut; '-' reads stdin.")],

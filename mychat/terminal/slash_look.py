@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mychat.config import list_names
+from mychat.corpus.origin import Origins, load_lines
 from mychat.errors import ConfigError, SessionError
 from mychat.events import ReplyEnd, TokenScore
 from mychat.terminal.command import SlashCommand, number, replied
@@ -114,6 +115,16 @@ def _surprise(view: ChatView, _argument: str) -> str:
     )
 
 
+def _why(view: ChatView, _argument: str) -> str:
+    text = view.session.last_reply.text
+    found = Origins(load_lines(view.speaker.path)).closest(text)
+    if not found:
+        return "no training line shares a word with it"
+    lines = [f"{origin.line.where}: {_brief(origin.line.text)}" for origin in found]
+    best = found[0]
+    return "\n".join([*lines, f"the longest shared stretch, {best.words} words: {best.shared}"])
+
+
 def _compare(view: ChatView, argument: str) -> str:
     if not argument:
         raise ConfigError("compare with whom? /compare CHECKPOINT")
@@ -142,6 +153,7 @@ COMMANDS = [
     SlashCommand("probs", "[N]", "how probable each token of the reply was; the others at token N", _probs, replied),
     SlashCommand("alt", "N K", "go on from choice K at token N", _alt, replied),
     SlashCommand("surprise", "", "how unlikely each of your words was", _surprise, replied),
+    SlashCommand("why", "", "the training lines nearest to the reply, with file and line", _why, replied),
     SlashCommand("compare", "CHECKPOINT", "another model's answer beside the last one", _compare, replied,
                  _checkpoints),
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mychat.config import SAMPLING_NAMES, ModelConfig, SamplingOptions
 from mychat.corpus.augment import Typing
+from mychat.corpus.origin import LINES_FILE, list_lines, write_lines
 from mychat.corpus.replay import REPLAY_FILE, load_replay, mixed_in
 from mychat.corpus.split import Split, split_words
 from mychat.corpus.texts import sample_texts
@@ -348,7 +349,8 @@ class Job:
             "best_step": run.progress.best_step,
         }
         checkpoint.ngrams = count_ngrams(run.train["assistant" if self.chat else "all"], self.config.vocab_size)
-        checkpoint.training = {METRICS_FILE: metrics_file(run.progress)}
+        lines = list_lines(self.words.dialogues, self.split.train.conversations, self.split.train.texts)
+        checkpoint.training = {METRICS_FILE: metrics_file(run.progress), LINES_FILE: write_lines(lines)}
         save_checkpoint(self.request.out, checkpoint)
         shutil.rmtree(self.request.partial, ignore_errors=True)
         seconds = time.monotonic() - self.request.started

@@ -13,10 +13,11 @@ from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_common_complete_suffix
 from prompt_toolkit.document import Document
-from prompt_toolkit.filters import Condition
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.formatted_text import AnyFormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding import ConditionalKeyBindings, KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.styles import Style
@@ -64,7 +65,7 @@ class Line:
         self._stands_for[sign] = text
         return sign
 
-    def _bindings(self, completer: Completer) -> KeyBindings:
+    def _bindings(self, completer: Completer) -> ConditionalKeyBindings:
         keys = KeyBindings()
 
         @keys.add("enter")
@@ -101,7 +102,7 @@ class Line:
         def _delete_sign(event: KeyPressEvent) -> None:
             event.current_buffer.delete_before_cursor(self._sign_before_cursor())
 
-        return keys
+        return ConditionalKeyBindings(keys, has_focus(DEFAULT_BUFFER))  # not where one searches
 
     def _sign_before_cursor(self) -> int:
         before = self._buffer.document.text_before_cursor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,10 @@ class Screen:
         self.screen = pyte.HistoryScreen(columns, 40, history=1000)
         self.stream = pyte.Stream(self.screen)
         command = ["-m", "mychat", *map(str, arguments)]
-        self.child = pexpect.spawn(sys.executable, command, dimensions=(40, columns), encoding="utf-8", timeout=60)
+        environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1"}  # pyte cannot say where its cursor is
+        self.child = pexpect.spawn(
+            sys.executable, command, dimensions=(40, columns), encoding="utf-8", timeout=60, env=environment
+        )
 
     def until(self, text: str, times: int = 1) -> None:
         """Read until the screen shows the text so many times."""

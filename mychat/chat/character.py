@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from mychat.chat.session import ChatEngine
 from mychat.chat.waiting import WaitingEngine
 from mychat.config import BASE_CHECKPOINT, DEFAULT_CHECKPOINT, PERSONA_FILE, SAMPLING_NAMES, find_whole
 from mychat.corpus.persona import Persona, load_persona
-from mychat.model.record import find_speaker
+from mychat.model.record import Place, find_speaker, split_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def find_character(name: str | None, system: str | None) -> Character:
     has_base = find_whole("checkpoints", BASE_CHECKPOINT) is not None
     if name is None:
         return Character(BASE_CHECKPOINT if system and has_base else DEFAULT_CHECKPOINT, system, by_default=True)
-    if not has_base or find_whole("checkpoints", name):
+    if not has_base or find_whole("checkpoints", split_step(name)[0]):
         return Character(name, system)
     folder = find_whole("personas", name)
     if folder is None:
@@ -55,14 +54,14 @@ class Speaker:
     """Somebody to talk to: the engine loads in the background."""
 
     character: Character
-    path: Path
+    place: Place
     persona: Persona
     engine: WaitingEngine
 
 
-def open_speaker(name: str | None, system: str | None, load: Callable[[Path], ChatEngine]) -> Speaker:
+def open_speaker(name: str | None, system: str | None, load: Callable[[Place], ChatEngine]) -> Speaker:
     """Find who is meant, and begin to load the checkpoint. Raises: CheckpointError, ConfigError."""
     character = find_character(name, system)
-    path = find_speaker(character.checkpoint, chat=True)
-    persona = character.persona or load_persona(path / PERSONA_FILE, SAMPLING_NAMES)
-    return Speaker(character, path, persona, WaitingEngine(lambda: load(path)))
+    place = find_speaker(character.checkpoint, chat=True)
+    persona = character.persona or load_persona(place[0] / PERSONA_FILE, SAMPLING_NAMES)
+    return Speaker(character, place, persona, WaitingEngine(lambda: load(place)))

@@ -9,10 +9,11 @@ import typer
 from mychat.cli.examples import examples
 from mychat.cli.options import SAMPLING, DeviceOption, SpeakerArgument, SystemOption, with_options
 
-if TYPE_CHECKING:
-    from pathlib import Path
+THEMES = ("auto", "dark", "light")
 
+if TYPE_CHECKING:
     from mychat.chat.session import ChatEngine
+    from mychat.model.record import Place
 
 
 @with_options(SAMPLING)
@@ -26,17 +27,20 @@ def chat(
     last: Annotated[bool, typer.Option("--last", help="Go on with the latest conversation.")] = False,
     no_history: Annotated[bool, typer.Option("--no-history", help="Write nothing of this conversation.")] = False,
     vi: Annotated[bool, typer.Option("--vi", help="Edit lines with vi's keys.")] = False,
+    theme: Annotated[str, typer.Option(help="auto, dark or light: your terminal's background.")] = "auto",
     device: DeviceOption = "cpu",
     **options: Any,
 ) -> None:
     """Talk to a checkpoint; the conversation stays in its context window."""
+    if theme not in THEMES:
+        raise typer.BadParameter(f"{theme!r}: {', '.join(THEMES)}", param_hint="--theme")
     from mychat.chat.begin import begin_session
     from mychat.chat.character import Speaker, open_speaker
 
-    def load(path: Path) -> ChatEngine:
+    def load(place: Place) -> ChatEngine:
         from mychat.generate.engine import load_engine
 
-        return load_engine(path, device)
+        return load_engine(place, device)
 
     def call(name: str | None, text: str | None = None) -> Speaker:
         return open_speaker(name, text, load)
@@ -54,7 +58,7 @@ def chat(
     from mychat.terminal.repl import chat_loop
     from mychat.terminal.view import ChatView
 
-    chat_loop(ChatView(Terminal(), session, speaker, call, StopKey()), vi=vi, keep_history=not no_history)
+    chat_loop(ChatView(Terminal(theme), session, speaker, call, StopKey()), vi=vi, keep_history=not no_history)
 
 
 def register(app: typer.Typer) -> None:

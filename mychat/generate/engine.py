@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -26,12 +25,13 @@ from mychat.generate.stop import TextUntil
 from mychat.generate.stream import Stream
 from mychat.model.checkpoint import Checkpoint, load_checkpoint
 from mychat.model.host import pick_device
+from mychat.model.record import Place
 from mychat.tokenizer.chat_format import ChatFormat
 
 
-def load_engine(path: Path, device: str) -> Engine:
-    """Load a checkpoint's folder. Raises: CheckpointError."""
-    return Engine(load_checkpoint(path), pick_device(device))
+def load_engine(place: Place, device: str) -> Engine:
+    """Load a checkpoint's folder, or an earlier step of it. Raises: CheckpointError."""
+    return Engine(load_checkpoint(*place), pick_device(device))
 
 
 class Engine:

@@ -23,12 +23,20 @@ from mychat.model.families import WEIGHT_PREFIX, config_from_hf, config_to_hf
 from mychat.model.folder import recover, replacing, sha256_of
 from mychat.model.gpt import GPT
 from mychat.model.ngram import NGRAMS_FILE, NGramModel, load_ngrams
-from mychat.model.record import FORMAT_VERSION, RECORD_FILE, can_chat, read_json, read_record
+from mychat.model.record import (
+    FORMAT_VERSION,
+    RECORD_FILE,
+    STEPS_FOLDER,
+    TRAINING_FOLDER,
+    can_chat,
+    list_steps,
+    read_json,
+    read_record,
+)
 from mychat.tokenizer.bpe import TOKENIZER_FILE, Tokenizer, load_tokenizer
 from mychat.tokenizer.train import tokenizer_config
 
 WEIGHTS_FILE = "model.safetensors"
-TRAINING_FOLDER = "training"
 _VERIFIED = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, "tokenizer_config.json", "generation_config.json", PERSONA_FILE)
 
 
@@ -66,17 +74,18 @@ class Checkpoint:
         return can_chat(self.record)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a folder and check every file against its recorded SHA-256.
+def load_checkpoint(path: Path, step: int | None = None) -> Checkpoint:
+    """Read a folder and check every file against its recorded SHA-256; with `step`, with the weights it had then.
 
     Raises: CheckpointError when a file is missing, truncated, edited or not understood.
     """
     recover(path)
     record = read_record(path)
     optional = (NGRAMS_FILE,) if NGRAMS_FILE in record.get("sha256", {}) else ()
-    verify_files(path, record, (*_VERIFIED, *optional))
+    earlier = () if step is None else (_step_file(path, step),)
+    verify_files(path, record, (*_VERIFIED, *optional, *earlier))
     config = config_from_hf(read_json(path / CONFIG_FILE), path / CONFIG_FILE)
-    weights = load_tensors(path / WEIGHTS_FILE)
+    weights = load_tensors(path / (earlier[0] if earlier else WEIGHTS_FILE))
     weights = {name.removeprefix(WEIGHT_PREFIX): tensor for name, tensor in weights.items()}
     _check_shapes(config, weights, path / WEIGHTS_FILE)
     tokenizer = load_tokenizer(path)
@@ -87,6 +96,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     persona = load_persona(path / PERSONA_FILE, SAMPLING_NAMES)
     return Checkpoint(config, weights, tokenizer, persona, record, load_ngrams(path) if optional else None)
+
+
+def _step_file(path: Path, step: int) -> str:
+    name = f"{TRAINING_FOLDER}/{STEPS_FOLDER}/{step}.safetensors"
+    if not (path / name).is_file():
+        known = ", ".join(map(str, list_steps(path))) or "none"
+        raise CheckpointError(f"{path}: no weights of step {step} are kept; there are: {known}")
+    return name
 
 
 def verify_files(path: Path, record: Mapping[str, Any], names: tuple[str, ...]) -> None:
@@ -129,7 +146,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, dtype: torch.dtype = 
             (folder / NGRAMS_FILE).write_bytes(checkpoint.ngrams.tensors())
         for name, content in checkpoint.training.items():
             target = folder / TRAINING_FOLDER / name
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, bytes):
                 target.write_bytes(content)
             else:

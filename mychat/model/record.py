@@ -13,6 +13,11 @@ from mychat.model.folder import recover
 
 FORMAT_VERSION = 1
 RECORD_FILE = "mychat.json"
+TRAINING_FOLDER = "training"
+STEPS_FOLDER = "steps"
+"""Under `training/`: the weights of earlier steps, `<step>.safetensors`."""
+Place = tuple[Path, int | None]
+"""A checkpoint's folder and, where an earlier state of it is meant, the step."""
 
 
 def find_checkpoint(name: str) -> Path:
@@ -28,14 +33,30 @@ def find_checkpoint(name: str) -> Path:
     return path
 
 
-def find_speaker(name: str, *, chat: bool) -> Path:
-    """Find a checkpoint that can do what is asked of it. Raises: CheckpointError, also when it cannot chat and must."""
+def split_step(name: str) -> tuple[str, int | None]:
+    """Take `name@step` apart."""
+    checkpoint, at, step = name.rpartition("@")
+    return (checkpoint, int(step)) if at and checkpoint and step.isdecimal() else (name, None)
+
+
+def list_steps(path: Path) -> list[int]:
+    """List the steps whose weights a checkpoint keeps."""
+    files = (path / TRAINING_FOLDER / STEPS_FOLDER).glob("*.safetensors")
+    return sorted(int(file.stem) for file in files if file.stem.isdecimal())
+
+
+def find_speaker(name: str, *, chat: bool) -> Place:
+    """Find a checkpoint, or `name@step`, that can do what is asked of it.
+
+    Raises: CheckpointError, also when it cannot chat and must.
+    """
+    name, step = split_step(name)
     path = find_checkpoint(name)
     if chat and not can_chat(read_record(path)):
         raise CheckpointError(
             f"{name}: continues text and cannot chat; type: mychat sample --raw --checkpoint {name} TEXT"
         )
-    return path
+    return path, step
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,32 +17,46 @@ from mychat.terminal.sanitise import sanitise
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_THEME = Theme(
-    {
-        "persona": "bold cyan",
-        "muted": "dim",
-        "good": "green",
-        "error": "bold red",
-        "warn": "yellow",
-        "code": "cyan",
-        "prob.high": "green",
-        "prob.middle": "yellow",
-        "prob.low": "red",
-        "strong": "bold",
-        "emphasis": "italic",
-        "heading": "bold underline",
-        "curve.training": "cyan",
-        "curve.validation": "bold magenta",
-    }
-)
+_STYLES = {
+    "persona": "bold cyan",
+    "muted": "dim",
+    "good": "green",
+    "error": "bold red",
+    "warn": "yellow",
+    "code": "cyan",
+    "strong": "bold",
+    "emphasis": "italic",
+    "heading": "bold underline",
+    "prob.high": "green",
+    "prob.middle": "yellow",
+    "prob.low": "red",
+    "curve.training": "cyan",
+    "curve.validation": "bold magenta",
+}
+_ON_LIGHT = {
+    "persona": "bold blue",
+    "warn": "bold dark_orange3",
+    "code": "blue",
+    "prob.middle": "dark_orange3",
+    "curve.training": "blue",
+}
+"""What is hard to read on a light background."""
+
+
+def _theme(name: str) -> Theme:
+    """Return the styles for a background; `auto` goes by what the terminal says in COLORFGBG, else dark."""
+    background = os.environ.get("COLORFGBG", "").rpartition(";")[2]
+    light = name == "light" or (name == "auto" and background in ("7", "15"))
+    return Theme(_STYLES | (_ON_LIGHT if light else {}))
 
 
 class Terminal:
     """What commands say things with."""
 
-    def __init__(self) -> None:
-        self.out = Console(theme=_THEME, highlight=False, soft_wrap=True)
-        self.err = Console(theme=_THEME, highlight=False, soft_wrap=True, stderr=True)
+    def __init__(self, theme: str = "auto") -> None:
+        styles = _theme(theme)
+        self.out = Console(theme=styles, highlight=False, soft_wrap=True)
+        self.err = Console(theme=styles, highlight=False, soft_wrap=True, stderr=True)
 
     def result(self, text: str) -> None:
         """Print a line of result."""

@@ -12,6 +12,7 @@ from mychat.config import list_names
 from mychat.corpus.origin import Origins, load_lines
 from mychat.errors import ConfigError, SessionError
 from mychat.events import ReplyEnd, TokenScore
+from mychat.model.record import list_steps, split_step
 from mychat.terminal.command import SlashCommand, number, replied
 from mychat.terminal.sanitise import sanitise
 from mychat.terminal.view import ChatView
@@ -117,12 +118,27 @@ def _surprise(view: ChatView, _argument: str) -> str:
 
 def _why(view: ChatView, _argument: str) -> str:
     text = view.session.last_reply.text
-    found = Origins(load_lines(view.speaker.path)).closest(text)
+    found = Origins(load_lines(view.speaker.place[0])).closest(text)
     if not found:
         return "no training line shares a word with it"
     lines = [f"{origin.line.where}: {_brief(origin.line.text)}" for origin in found]
     best = found[0]
     return "\n".join([*lines, f"the longest shared stretch, {best.words} words: {best.shared}"])
+
+
+def _at_step(view: ChatView, argument: str) -> str:
+    path, _ = view.speaker.place
+    steps = list_steps(path)
+    if not argument:
+        kept = ", ".join(map(str, steps))
+        return (
+            f"weights of these steps are kept: {kept}" if kept else "no earlier steps are kept beside this checkpoint"
+        )
+    return _compare(view, f"{split_step(view.speaker.character.checkpoint)[0]}@{number(argument, 'step')}")
+
+
+def _steps(view: ChatView, _text: str) -> Iterable[str]:
+    return map(str, list_steps(view.speaker.place[0]))
 
 
 def _compare(view: ChatView, argument: str) -> str:
@@ -138,7 +154,8 @@ def _compare(view: ChatView, argument: str) -> str:
     table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(ratio=1)
     table.add_column(ratio=1)
-    table.add_row(Text(sanitise(view.speaker.character.checkpoint), "persona"), Text(sanitise(argument), "persona"))
+    names = (view.speaker.character.checkpoint, argument)
+    table.add_row(*(Text(sanitise(name.rpartition("/")[2]), "persona") for name in names))
     table.add_row(Text(sanitise(session.last_reply.text)), Text(sanitise(end.text.strip())))
     view.terminal.out.print(table)
     return ""
@@ -154,6 +171,7 @@ COMMANDS = [
     SlashCommand("alt", "N K", "go on from choice K at token N", _alt, replied),
     SlashCommand("surprise", "", "how unlikely each of your words was", _surprise, replied),
     SlashCommand("why", "", "the training lines nearest to the reply, with file and line", _why, replied),
+    SlashCommand("at", "[STEP]", "what it said at an earlier step of its training", _at_step, replied, _steps),
     SlashCommand("compare", "CHECKPOINT", "another model's answer beside the last one", _compare, replied,
                  _checkpoints),
 ]  # fmt: skip

@@ -39,6 +39,7 @@ from mychat.train.probe import Probe, choose_probe
 from mychat.train.recipe import DEFAULT_MINUTES, Recipe, chars_to_draw, choose_recipe
 from mychat.train.request import TrainRequest
 from mychat.train.setup import Setup
+from mychat.train.snapshots import fits, keep_step, kept_steps
 from mychat.train.start import misfit, shape_conflict, tokens_per_word
 from mychat.train.state import METRICS_FILE, SavedRun, load_run, metrics_file, run_files
 from mychat.train.world import World
@@ -290,6 +291,8 @@ class Job:
         if self.world.is_main:
             engine = Engine(Checkpoint(self.config, weights, self.tokenizer, self.words.persona), self.device)
             reply = self.probe.ask(engine)
+            if at.stage and fits(self.config.count_parameters(), self.settings.validations):
+                keep_step(self.request.steps_folder, self.run.progress.overall, weights)
         return Sampled(at.stage, at.step, self.probe.prompt, reply, self.chat)
 
     def save(self) -> None:
@@ -351,10 +354,17 @@ class Job:
         checkpoint.ngrams = count_ngrams(run.train["assistant" if self.chat else "all"], self.config.vocab_size)
         lines = list_lines(self.words.dialogues, self.split.train.conversations, self.split.train.texts)
         checkpoint.training = {METRICS_FILE: metrics_file(run.progress), LINES_FILE: write_lines(lines)}
+        checkpoint.training |= kept_steps(self.request.steps_folder)
         save_checkpoint(self.request.out, checkpoint)
-        shutil.rmtree(self.request.partial, ignore_errors=True)
+        for left in (self.request.partial, self.request.steps_folder):
+            shutil.rmtree(left, ignore_errors=True)
         seconds = time.monotonic() - self.request.started
         return Finished(str(self.request.out), seconds, self.chat, metrics, run.progress.best_step)
+
+    def forget_steps(self) -> None:
+        """Remove what another run under this name kept of its earlier steps."""
+        if self.world.is_main:
+            shutil.rmtree(self.request.steps_folder, ignore_errors=True)
 
     def forget(self) -> None:
         """Remove the rows on disk: a resumed run makes them again."""

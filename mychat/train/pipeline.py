@@ -70,6 +70,7 @@ def _is_finished(request: TrainRequest) -> bool:
 def run_stages(job: Job, interrupt: InterruptWish) -> Iterator[TrainEvent]:
     """Run what is left of the stages, going back when the loss breaks away. Raises: Interrupted, TrainingError."""
     if job.saved is None:
+        job.forget_steps()
         job.save()  # from here on there is always something to go back to, and the plan is kept
     while True:
         try:

@@ -48,6 +48,11 @@ class TrainRequest:
         """Where the training words lie as ids while the run goes on."""
         return self.out.with_name(self.out.name + ".rows")
 
+    @property
+    def steps_folder(self) -> Path:
+        """Where the weights of earlier steps lie while the run goes on."""
+        return self.out.with_name(self.out.name + ".steps")
+
 
 def make_request(
     kind: str, sources: list[str], parent: str | None, options: Mapping[str, Any], started: float

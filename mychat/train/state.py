@@ -12,8 +12,8 @@ from torch import Tensor
 
 from mychat.config import TrainSettings
 from mychat.errors import CheckpointError
-from mychat.model.checkpoint import TRAINING_FOLDER, load_tensors, verify_files
-from mychat.model.record import RECORD_FILE
+from mychat.model.checkpoint import load_tensors, verify_files
+from mychat.model.record import RECORD_FILE, TRAINING_FOLDER
 from mychat.train.loop import Progress, Run
 from mychat.train.network import full_weights, load_optimizer_tensors, load_weights, optimizer_tensors
 from mychat.train.plan import Plan

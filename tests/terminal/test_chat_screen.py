@@ -94,6 +94,10 @@ def test_looking_inside(chat: Chat, tiny: Path) -> None:
     assert "4 words: My name is Pip" in why
     assert chat.say(f"/compare {tiny}").count("My name is Pip.") == 2
     assert "choices 1 to" in chat.say("/alt 1 99")
+    steps = chat.say("/at").partition("are kept: ")[2].split("\n")[0].split(", ")
+    assert len(steps) >= 2
+    assert f"@{steps[0]}" in chat.say(f"/at {steps[0]}")
+    assert "no weights of step 7777 are kept" in chat.say("/at 7777")
 
 
 def test_files_and_settings(chat: Chat, tmp_path: Path) -> None:

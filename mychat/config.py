@@ -136,8 +136,9 @@ class SamplingOptions:
             _require(0 < getattr(self, name) <= 1, f"{name} {getattr(self, name)} must be above 0 and at most 1")
         for name in ("top_k", "no_repeat_ngram"):
             _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} must be 0 (off) or more")
-        for name in ("beams", "best_of", "max_new_tokens"):
-            _require(getattr(self, name) >= 1, f"{name} {getattr(self, name)} must be 1 or more")
+        for name in ("beams", "best_of"):
+            _require(1 <= getattr(self, name) <= 64, f"{name} {getattr(self, name)} must be from 1 to 64")
+        _require(self.max_new_tokens >= 1, f"max_new_tokens {self.max_new_tokens} must be 1 or more")
         for name in ("frequency_penalty", "presence_penalty", "length_penalty"):
             _require(-10 <= getattr(self, name) <= 10, f"{name} {getattr(self, name)} must be from -10 to 10")
         _require(0 <= self.min_p <= 1, f"min_p {self.min_p} must be from 0 to 1")
@@ -158,7 +159,10 @@ class SamplingOptions:
                 found[text] = float(number)
             except ValueError:
                 text = ""
-            _require(bool(text) and found[text] == found[text], f"bias {entry!r} must be TEXT=NUMBER, such as sea=-2.5")
+            _require(
+                bool(text) and abs(found[text]) <= 1000,
+                f"bias {entry!r} must be TEXT=NUMBER, from -1000 to 1000, such as sea=-2.5",
+            )
         return found
 
     def updated(self, values: Mapping[str, Any]) -> Self:
@@ -277,6 +281,7 @@ def _typed(name: str, value: Any, annotation: str) -> Any:
                 return ()
             texts = (value,) if isinstance(value, str) else tuple(value)
             if all(isinstance(text, str) for text in texts):
+                "".join(texts).encode()  # what is not UTF-8 is a ValueError
                 return texts
         elif not isinstance(value, bool):
             if kind == "float":
@@ -329,11 +334,12 @@ def search_places(kind: str) -> list[Path]:
 
 def find(kind: str, name: str) -> Path | None:
     """Find a checkpoint or persona by name or path; None when there is none."""
-    if is_path(name):
-        return Path(name) if Path(name).exists() else None
-    candidates = [place / name for place in search_places(kind)]
-    found = next((path for path in candidates if path.is_dir()), None)
-    return found or (Path(name) if Path(name).exists() else None)
+    candidates = [] if is_path(name) else [place / name for place in search_places(kind)]
+    try:
+        found = next((path for path in candidates if path.is_dir()), None)
+        return found or (Path(name) if Path(name).exists() else None)
+    except (OSError, ValueError):  # no file can be called so, or be seen
+        return None
 
 
 def find_whole(kind: str, name: str) -> Path | None:

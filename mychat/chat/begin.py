@@ -15,6 +15,7 @@ from mychat.errors import SessionError
 def begin_session(
     call: Callable[[str | None], Speaker],
     name: str | None,
+    system: str | None,
     options: Mapping[str, Any],
     *,
     resume: str | None = None,
@@ -22,32 +23,35 @@ def begin_session(
 ) -> tuple[Speaker, ChatSession]:
     """Call a speaker by name, and begin a conversation; or go on with the one called `resume`, the latest if empty.
 
-    `options` are what a person asked for; they win over the persona's and over those of a conversation that goes on.
-    Raises: SessionError, CheckpointError, ConfigError.
+    `system` and `options` are what a person asked for; they win over the persona's and over those of a conversation
+    that goes on. Raises: SessionError, CheckpointError, ConfigError.
     """
     if resume is None:
         speaker = call(name)
-        file = new_session(speaker.character.checkpoint, _about(speaker)) if keep else None
         sampling = SamplingOptions().updated(speaker.persona.sampling).updated(options)
-        return speaker, ChatSession(speaker.engine, sampling, speaker.character.system, file)
+        session = ChatSession(speaker.engine, sampling, speaker.character.system, by=speaker.by)
+        session.file = new_session(speaker.by.checkpoint, session.about()) if keep else None
+        return speaker, session
     if not resume:
         kept = list_sessions()
         if not kept:
             raise SessionError("there is no conversation to go on with yet; type: mychat chat")
         resume = kept[0].name
     file = find_session(resume)
+    if keep:
+        file.claim()
     about, records = file.read()
-    speaker = call(name or str(about.get("speaker") or about.get("checkpoint")))
+    speaker = call(name or _last_speaker(records) or str(about.get("speaker")))
     sampling = SamplingOptions().updated(speaker.persona.sampling)
-    session = ChatSession(speaker.engine, sampling, about.get("system"), file if keep else None)
+    session = ChatSession(speaker.engine, sampling, about.get("system"), by=speaker.by)
     restore(session, records)
+    session.file = file if keep else None
+    session.system = system or session.system
     session.options = session.options.updated(options)
     return speaker, session
 
 
-def _about(speaker: Speaker) -> dict[str, Any]:
-    return {
-        "checkpoint": speaker.character.checkpoint,
-        "speaker": speaker.persona.name if speaker.character.persona else speaker.character.checkpoint,
-        "system": speaker.character.system,
-    }
+def _last_speaker(records: list[dict[str, Any]]) -> str | None:
+    """Return who made the last reply, if anybody did."""
+    made = (record["made"] for record in reversed(records) if isinstance(record.get("made"), dict))
+    return next((by["speaker"] for one in made if isinstance(by := one.get("by"), dict)), None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from mychat.chat.session import ChatEngine
+from mychat.chat.session import Answerer, ChatEngine
 from mychat.chat.waiting import WaitingEngine
-from mychat.config import BASE_CHECKPOINT, DEFAULT_CHECKPOINT, PERSONA_FILE, SAMPLING_NAMES, find_whole
+from mychat.config import BASE_CHECKPOINT, DEFAULT_CHECKPOINT, PERSONA_FILE, SAMPLING_NAMES, find_whole, is_path
 from mychat.corpus.persona import Persona, load_persona
-from mychat.model.record import Place, find_speaker, split_step
+from mychat.model.record import Place, find_speaker, split_step, weights_sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Speaker:
     place: Place
     persona: Persona
     engine: WaitingEngine
+    by: Answerer
 
 
 def open_speaker(name: str | None, system: str | None, load: Callable[[Place], ChatEngine]) -> Speaker:
@@ -64,4 +66,9 @@ def open_speaker(name: str | None, system: str | None, load: Callable[[Place], C
     character = find_character(name, system)
     place = find_speaker(character.checkpoint, chat=True)
     persona = character.persona or load_persona(place[0] / PERSONA_FILE, SAMPLING_NAMES)
-    return Speaker(character, place, persona, WaitingEngine(lambda: load(place)))
+    typed, checkpoint = (
+        str(Path(one).absolute()) if is_path(one) else one
+        for one in (name or character.checkpoint, character.checkpoint)
+    )
+    by = Answerer(typed, checkpoint, weights_sha256(place))
+    return Speaker(character, place, persona, WaitingEngine(lambda: load(place)), by)

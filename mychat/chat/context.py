@@ -44,7 +44,9 @@ class Window:
         return sum(not place.inside for place in self.places)
 
 
-def fit_turns(system: Message | None, turns: Sequence[Turn], count_tokens: CountTokens, limit: int) -> Window:
+def fit_turns(
+    system: Message | None, turns: Sequence[Turn], count_tokens: CountTokens, limit: int, *, newest_stays: bool = True
+) -> Window:
     """Keep the system text, pinned turns and the newest others, whole, in at most `limit` tokens.
 
     Raises: ContextError when what must stay does not fit: the newest turn, the pinned ones and the system text.
@@ -53,10 +55,10 @@ def fit_turns(system: Message | None, turns: Sequence[Turn], count_tokens: Count
     sizes = [count_tokens(turn.messages()) - markers for turn in turns]
     fixed = count_tokens([system]) if system else markers
     last = len(turns) - 1
-    stays = [at == last or turn.pinned for at, turn in enumerate(turns)]
+    stays = [(newest_stays and at == last) or turn.pinned for at, turn in enumerate(turns)]
     tokens = fixed + sum(size for size, stay in zip(sizes, stays, strict=True) if stay)
-    if tokens > limit and not turns:
-        raise ContextError(f"the system text needs {tokens} tokens, {limit} fit; shorten it")
+    if tokens > limit and not (turns and newest_stays):
+        raise ContextError(f"the system text and pinned turns need {tokens} tokens, {limit} fit; /unpin or shorten it")
     if tokens > limit:
         pinned = tokens - fixed - sizes[last]
         beside = f" beside {pinned} of pinned turns (/unpin frees them)" if pinned else ""
@@ -64,7 +66,7 @@ def fit_turns(system: Message | None, turns: Sequence[Turn], count_tokens: Count
             f"your message needs {tokens - pinned} tokens{beside}, {limit} fit; "
             f"shorten it by about {tokens - limit} tokens"
         )
-    for at in range(last - 1, -1, -1):
+    for at in range(last, -1, -1):
         if not stays[at]:
             if tokens + sizes[at] > limit:
                 break  # what is older than a turn that is out is out as well

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from mychat.chat.tree import Node, Tree
 from mychat.config import SamplingOptions
 from mychat.corpus.cleaning import clean_argument
 from mychat.corpus.messages import Message
+from mychat.errors import SessionError
 from mychat.events import ReplyEnd
 
 
@@ -23,15 +24,27 @@ class Replayed:
     differs: int
 
 
-def replay(engine: ChatEngine, records: Sequence[Mapping[str, Any]]) -> Iterator[Replayed | Node]:
-    """Make every reply of a conversation again; yield a node as it is where that cannot be done (it was cut)."""
+def replay(
+    engine_of: Callable[[str], tuple[ChatEngine, str]], records: Sequence[Mapping[str, Any]]
+) -> Iterator[Replayed | Node]:
+    """Make every reply of a conversation again; yield a node as it is where that cannot be done.
+
+    `engine_of` gives a checkpoint's engine and the SHA-256 of its weights. Raises: SessionError when those changed.
+    """
     tree = Tree()
     for record in records:
         tree.apply(record)
     for node in tree.nodes:
         if node.role == "user":
             continue
-        yield _again(engine, tree, node) if node.made else node
+        if not node.made:
+            yield node
+            continue
+        by = node.made["by"]
+        engine, sha256 = engine_of(by["checkpoint"])
+        if sha256 != by["sha256"]:
+            raise SessionError(f"{by['checkpoint']}: is not the model that answered then; train or copy it again")
+        yield _again(engine, tree, node)
 
 
 def _again(engine: ChatEngine, tree: Tree, node: Node) -> Replayed:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from mychat.chat.context import Window, fit_turns
-from mychat.chat.store import SessionFile
+from mychat.chat.store import SessionFile, new_session
 from mychat.chat.tree import ROOT, Node, Tree, Turn
 from mychat.config import SamplingOptions
 from mychat.corpus.cleaning import clean_argument
@@ -35,6 +35,10 @@ class ChatEngine(Protocol):
         """Return the ids of a text."""
         ...
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids."""
+        ...
+
     def score(
         self, messages: Sequence[Message], reply: Sequence[int], alternatives: int
     ) -> tuple[list[list[TokenScore]], list[TokenScore]]:
@@ -60,6 +64,15 @@ ChatEvent = ReplyEvent | TurnsDropped
 Answer = Generator[ChatEvent, None, None]
 
 
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """Whose replies they are: what was typed to call them, the checkpoint, and the SHA-256 of its weights."""
+
+    speaker: str
+    checkpoint: str
+    sha256: str = ""
+
+
 class ChatSession:
     """The tree of what was said, options, and the engine that answers. With a file, all of it is kept as it happens."""
 
@@ -69,8 +82,10 @@ class ChatSession:
         options: SamplingOptions,
         system: str | None = None,
         file: SessionFile | None = None,
+        by: Answerer | None = None,
     ) -> None:
         self.engine, self.options, self.system, self.file = engine, options, system, file
+        self.by = by or Answerer("", "")
         self.tree = Tree()
         self.dropped = 0
         self._sizes: dict[str, int] = {}
@@ -92,12 +107,22 @@ class ChatSession:
             )
         return path[-1]
 
-    def window(self, turns: Sequence[Turn] | None = None) -> Window:
-        """Say what the engine reads of these turns; of all so far. Raises: ContextError."""
-        room = min(self.options.max_new_tokens, int(REPLY_ROOM_SHARE * self.engine.context_length))
-        limit = self.engine.context_length - max(1, room)
-        system = Message("system", clean_argument(self.system)) if self.system else None
-        return fit_turns(system, self.tree.turns() if turns is None else turns, self._count_tokens, limit)
+    def window(self, turns: Sequence[Turn] | None = None, begun: int = 0) -> Window:
+        """Say what the engine reads of these turns, with so many ids of a reply begun; without turns, of all so far.
+
+        Raises: ContextError.
+        """
+        said = self.tree.turns() if turns is None else turns
+        newest_stays = turns is not None or bool(said and said[-1].nodes[-1].role == "user")
+        limit = self._limit(self.engine) - begun
+        return fit_turns(self._system_message(), said, self._count_tokens, limit, newest_stays=newest_stays)
+
+    def _limit(self, engine: ChatEngine) -> int:
+        room = min(self.options.max_new_tokens, int(REPLY_ROOM_SHARE * engine.context_length))
+        return engine.context_length - max(1, room)
+
+    def _system_message(self) -> Message | None:
+        return Message("system", clean_argument(self.system)) if self.system else None
 
     def _count_tokens(self, messages: Sequence[Message]) -> int:
         """Count as the engine does, but each text once."""
@@ -107,16 +132,33 @@ class ChatSession:
                 self._sizes[message.content] = self.engine.count_tokens([message]) - markers
         return markers + sum(self._sizes[message.content] for message in messages)
 
-    def use(self, engine: ChatEngine) -> None:
+    def use(self, engine: ChatEngine, by: Answerer) -> None:
         """Go on with another engine."""
-        self.engine, self._sizes = engine, {}
+        self.engine, self.by, self._sizes = engine, by, {}
+
+    def asked_of(self, engine: ChatEngine, system: str | None) -> list[Message]:
+        """Return what another engine would read before the last reply. Raises: SessionError, ContextError."""
+        before = Message("system", clean_argument(system)) if system else self._system_message()
+        turns = self.tree.turns(self._asked(self.last_reply).number)
+        return fit_turns(before, turns, engine.count_tokens, self._limit(engine)).messages
 
     def scores(self, alternatives: int = 0) -> tuple[list[list[TokenScore]], list[TokenScore]]:
-        """Score what the engine read for the last reply, message by message, and the reply. Raises: SessionError."""
+        """Score what was read for the last reply, message by message, and the reply. Raises: SessionError."""
         reply = self.last_reply
-        window = self.window(self.tree.turns(reply.parent))
-        ids = reply.made.get("ids") or self.engine.encode(reply.text)
-        return self.engine.score(window.messages, ids, alternatives)
+        asked = self._asked(reply)
+        made = reply.made
+        if made:
+            before = [Message("system", clean_argument(made["system"]))] if made.get("system") else []
+            messages = [*before, *(self.tree.node(number).message() for number in made["window"])]
+        else:
+            messages = self.window(self.tree.turns(asked.number)).messages
+        return self.engine.score(messages, self._ids_of(reply), alternatives)
+
+    def _ids_of(self, reply: Node) -> Sequence[int]:
+        """Return a reply's ids: those that were said, if this checkpoint said them."""
+        made = reply.made
+        same = made and made.get("by") == asdict(self.by)
+        return made["ids"] if same else self.engine.encode(reply.text)
 
     def turn(self, number: int) -> Turn:
         """Return a turn by its place, from 1. Raises: SessionError."""
@@ -155,12 +197,11 @@ class ChatSession:
     def proceed(self) -> Answer:
         """Let the last reply go on where it ended."""
         reply = self.last_reply
-        begun = reply.made.get("ids") or self.engine.encode(reply.text)
-        yield from self._answer(self._asked(reply), begun, reply.text)
+        yield from self._answer(self._asked(reply), self._ids_of(reply), reply.text)
 
-    def take(self, begun: Sequence[int], text: str) -> Answer:
-        """Answer the last message again, with a reply that begins with these ids, which say this text."""
-        yield from self._answer(self._asked(self.last_reply), begun, text)
+    def take(self, begun: Sequence[int]) -> Answer:
+        """Answer the last message again, with a reply that begins with these ids."""
+        yield from self._answer(self._asked(self.last_reply), begun, self.engine.decode(begun))
 
     def say(self, text: str) -> None:
         """Put a text in the place of the last reply, or behind a message that has none."""
@@ -182,7 +223,7 @@ class ChatSession:
         return self.tree.node(reply.parent)
 
     def _answer(self, asked: Node, begun: Sequence[int] = (), text: str = "") -> Answer:
-        window = self.window(self.tree.turns(asked.number))
+        window = self.window(self.tree.turns(asked.number), len(begun))
         said = [text]
         made: dict[str, Any] = {}
         cut = True
@@ -198,7 +239,8 @@ class ChatSession:
                     made = self._made(window, event, len(begun))
                 yield event
         finally:
-            self._add("assistant", "".join(said).strip(), asked.number, cut=cut, made=made)
+            if made or len(said) > 1:  # else nothing was said: the message waits for its reply
+                self._add("assistant", "".join(said).strip(), asked.number, cut=cut, made=made)
 
     def _made(self, window: Window, end: ReplyEnd, begun: int) -> dict[str, Any]:
         inside = [node.number for place in window.places if place.inside for node in place.turn.nodes]
@@ -209,11 +251,12 @@ class ChatSession:
         }
         return {
             "seed": end.seed, "ids": list(end.ids), "begun": begun, "finish_reason": end.finish_reason,
-            "options": options, "system": self.system, "window": inside,
+            "options": options, "system": self.system, "window": inside, "by": asdict(self.by),
         }  # fmt: skip
 
     def take_over(self, messages: Sequence[Message]) -> None:
         """Begin another conversation with what was said elsewhere."""
+        self.system = None
         self.new()
         for message in messages:
             if message.role == "system":
@@ -226,7 +269,13 @@ class ChatSession:
     def new(self) -> None:
         """Begin another conversation, in a file of its own."""
         self.tree, self.dropped = Tree(), 0
-        self.file = self.file.fresh() if self.file else None
+        if self.file:
+            self.file.close()
+            self.file = new_session(self.by.checkpoint, self.about())
+
+    def about(self) -> dict[str, Any]:
+        """Return what a conversation's file says of it first."""
+        return {**asdict(self.by), "system": self.system}
 
     def undo(self) -> Node:
         """Take the last turn back; return the message that began it. Raises: SessionError."""

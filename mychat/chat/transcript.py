@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mychat.chat.session import ChatSession
-from mychat.corpus.jsonl import iter_jsonl
+from mychat.corpus.cleaning import decode_utf8, read_bytes
+from mychat.corpus.jsonl import iter_jsonl, parse_line
 from mychat.corpus.messages import Conversation, Message
-from mychat.errors import MychatError, SessionError, suggest
+from mychat.errors import SessionError, suggest
 
 
 def _messages(session: ChatSession) -> list[dict[str, Any]]:
@@ -49,21 +50,18 @@ def render(session: ChatSession, name: str, suffix: str) -> str:
 
 
 def load_messages(path: Path) -> list[Message]:
-    """Read a saved conversation, its system text first. Raises: SessionError."""
-    try:
-        if path.suffix == ".json":
-            whole = json.loads(path.read_text("utf-8"))
-            system = [Message("system", str(whole["system"]))] if whole.get("system") else []
-            said = [Message(one["role"], str(one["content"])) for one in whole["messages"]]
-        else:
-            found = next((one for one in iter_jsonl(path) if isinstance(one, Conversation)), None)
-            system, said = [], list(found.messages) if found else []
-    except OSError as error:
-        raise SessionError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise SessionError(f"{path}: not a conversation as /save writes it") from None
-    except MychatError as error:
-        raise SessionError(str(error)) from None
-    if not said:
+    """Read a saved conversation, its system text first. Raises: CorpusError, SessionError."""
+    if path.suffix == ".json":
+        text = decode_utf8(read_bytes(path), path)
+        try:
+            whole = json.loads(text)
+            system = [{"role": "system", "content": whole["system"]}] if whole.get("system") else []
+            line = json.dumps({"messages": [*system, *whole["messages"]]})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise SessionError(f"{path}: not a conversation as /save writes it") from None
+        found: Conversation | str | None = parse_line(line, path)
+    else:
+        found = next((one for one in iter_jsonl(path) if isinstance(one, Conversation)), None)
+    if not isinstance(found, Conversation) or not found.messages:
         raise SessionError(f"{path}: no conversation in it")
-    return [*system, *said]
+    return list(found.messages)

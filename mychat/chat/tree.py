@@ -27,7 +27,8 @@ class Node:
     cut: bool = False
     """A reply that was stopped before its end."""
     made: Mapping[str, Any] = field(default_factory=dict)
-    """How a reply came to be: seed, ids, options, window (node numbers), system; nothing for what a person wrote."""
+    """How a reply came to be: by whom, seed, ids, options, window (node numbers), system; nothing for what a person
+    wrote."""
 
     def message(self) -> Message:
         """Return it as the engine takes it."""
@@ -82,11 +83,6 @@ class Tree:
             groups[-1].append(node)
         return [Turn(tuple(group), group[0].number in self.pinned) for group in groups]
 
-    def siblings(self, number: int) -> list[Node]:
-        """List the messages that stand in the same place, this one among them."""
-        node = self.node(number)
-        return [other for other in self.nodes if other.parent == node.parent and other.role == node.role]
-
     # --- records
 
     def added(self, role: Literal["user", "assistant"], text: str, parent: int, **more: Any) -> dict[str, Any]:
@@ -95,6 +91,12 @@ class Tree:
 
     def apply(self, record: Mapping[str, Any]) -> None:
         """Make the change that a record describes; what it does not know it leaves. Raises: SessionError."""
+        try:
+            self._apply(record)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SessionError(f"{str(dict(record))[:80]}: not a change to a conversation ({error!r})") from None
+
+    def _apply(self, record: Mapping[str, Any]) -> None:
         if "node" in record:
             self._add(record)
         elif "head" in record:
@@ -114,7 +116,12 @@ class Tree:
             raise SessionError(f"message {record['node']}: nobody is called {role!r}")
         self.nodes.append(
             Node(
-                len(self.nodes) + 1, parent, role, str(record["text"]), bool(record.get("cut")), record.get("made", {})
+                len(self.nodes) + 1,
+                parent,
+                role,
+                str(record["text"]),
+                bool(record.get("cut")),
+                dict(record.get("made", {})),
             )
         )
         self._move(len(self.nodes))

@@ -52,6 +52,14 @@ class WaitingEngine:
         """Return the ids of a text."""
         return self._engine.result().encode(text)
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids."""
+        return self._engine.result().decode(ids)
+
+    def wait(self) -> None:
+        """Wait until it is there. Raises: what loading raised."""
+        self._engine.result()
+
     def score(
         self, messages: Sequence[Message], reply: Sequence[int], alternatives: int
     ) -> tuple[list[list[TokenScore]], list[TokenScore]]:

@@ -11,6 +11,7 @@ import typer
 
 import mychat
 from mychat.errors import MychatError
+from mychat.terminal.sanitise import sanitise
 
 SPINS = "5000"
 """How long an idle OpenMP thread spins before it sleeps. Unbounded, two busy programs slow each other fiftyfold
@@ -24,7 +25,7 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except MychatError as error:
-            typer.echo(f"mychat: {error}", err=True)
+            typer.echo(f"mychat: {sanitise(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from None
         except PermissionError as error:
             typer.echo(f"mychat: {error.filename}: {error.strerror}; check its permissions", err=True)

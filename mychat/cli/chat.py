@@ -51,14 +51,15 @@ def chat(
 
         going_on, checkpoint = checkpoint or pick_session(), None
     speaker, session = begin_session(
-        lambda name: call(name, system), checkpoint, options, resume=going_on, keep=not no_history
+        lambda name: call(name, system), checkpoint, system, options, resume=going_on, keep=not no_history
     )
     from mychat.terminal.console import Terminal  # the network loads already, beside these
     from mychat.terminal.keys import StopKey
     from mychat.terminal.repl import chat_loop
     from mychat.terminal.view import ChatView
 
-    chat_loop(ChatView(Terminal(theme), session, speaker, call, StopKey()), vi=vi, keep_history=not no_history)
+    view = ChatView(Terminal(theme), session, speaker, call, StopKey(), options)
+    chat_loop(view, vi=vi, keep_history=not no_history)
 
 
 def register(app: typer.Typer) -> None:

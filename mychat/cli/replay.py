@@ -32,12 +32,18 @@ def replay(
     if not verify:
         print_conversation(terminal, about, records, as_json=json)
         return
-    from mychat.chat.replay import replay as run
-    from mychat.generate.engine import load_engine
-    from mychat.model.record import find_speaker
+    from functools import cache
 
-    engine = load_engine(find_speaker(str(about.get("checkpoint")), chat=True), device)
-    if not print_replayed(terminal, run(engine, records), as_json=json):
+    from mychat.chat.replay import replay as run
+    from mychat.generate.engine import Engine, load_engine
+    from mychat.model.record import find_speaker, weights_sha256
+
+    @cache
+    def engine_of(checkpoint: str) -> tuple[Engine, str]:
+        place = find_speaker(checkpoint, chat=True)
+        return load_engine(place, device), weights_sha256(place)
+
+    if not print_replayed(terminal, run(engine_of, records), as_json=json):
         raise typer.Exit(1)
 
 

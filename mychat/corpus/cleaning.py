@@ -24,6 +24,8 @@ _FTFY = ftfy.TextFixerConfig(
     normalization="NFC",
     explain=False,
 )
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Surrogates but for those in which Python keeps bytes that are not UTF-8."""
 MOST_PASSES = 8
 
 
@@ -89,7 +91,8 @@ def decode_utf8(data: bytes, path: Path) -> str:
 
 
 def clean_argument(text: str) -> str:
-    """Clean what was typed; bytes that were not UTF-8 become U+FFFD."""
+    """Clean what was typed; bytes that were not UTF-8, and halves of a character, become U+FFFD."""
+    text = _HALF.sub("\ufffd", text)
     return clean_text(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 

@@ -40,8 +40,13 @@ def iter_jsonl(path: Path) -> Iterator[Conversation | str]:
     text = decode_utf8(read_bytes(path), path).removeprefix("\ufeff")
     for number, line in enumerate(text.split("\n"), 1):  # not splitlines: U+2028 may stand inside a string
         if line.strip():
-            item = _Line(path, number, line).read()
-            yield item if isinstance(item, str) else replace(item, where=f"{path}:{number}")
+            yield parse_line(line, path, number)
+
+
+def parse_line(line: str, path: Path, number: int = 1) -> Conversation | str:
+    """Read one line of a file. Raises: SyntaxFault when it is broken."""
+    item = _Line(path, number, line).read()
+    return item if isinstance(item, str) else replace(item, where=f"{path}:{number}")
 
 
 class _Line:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mychat.corpus.chatfile import Dialogue
 from mychat.corpus.messages import Conversation
-from mychat.corpus.texts import Text, name_of, sample_texts
+from mychat.corpus.texts import Text, name_of
 from mychat.errors import CorpusError
 
 LINES_FILE = "lines.jsonl"
@@ -27,7 +27,8 @@ MOST_CHARS = 8_000_000
 WORDINGS = 12
 """Of a reply with alternatives."""
 CANDIDATES = 200
-_WORD = re.compile(r"\w+(?:['’]\w+)*|[\u3041-\u9fff]")
+_WORD = re.compile(r"[\u3041-\u9fff]|[^\W\u3041-\u9fff]+(?:['’][^\W\u3041-\u9fff]+)*")
+"""A word; a sign of Chinese or Japanese is one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,22 @@ def list_lines(
     dialogues: Iterable[Dialogue], conversations: Iterable[Conversation], texts: Sequence[Text]
 ) -> list[Line]:
     """List what was taught, each wording once; conversations that were drawn from dialogues are left out."""
-    lines = dict.fromkeys([*_replies(dialogues), *_messages(conversations), *_paragraphs(texts)])
-    kept = list(lines)
-    if sum(len(line.text) for line in kept) > MOST_CHARS:
-        random.Random(0).shuffle(kept)
-        room = MOST_CHARS
-        for count, line in enumerate(kept):
-            room -= len(line.text)
-            if room < 0:
-                return kept[:count]
-    return kept
+    rng = random.Random(0)
+    talks = [one for one in conversations if one.where]
+    lines: dict[Line, None] = {}
+    room = MOST_CHARS
+    for source in (
+        _replies(dialogues),
+        _messages(rng.sample(talks, len(talks))),
+        _paragraphs(rng.sample(texts, len(texts))),  # read one after the other, until there are enough
+    ):
+        for line in source:
+            if room > 0 and line not in lines:
+                lines[line] = None
+                room -= len(line.text)
+            if room <= 0:
+                return list(lines)
+    return list(lines)
 
 
 def _replies(dialogues: Iterable[Dialogue]) -> Iterator[Line]:
@@ -77,16 +84,14 @@ def _replies(dialogues: Iterable[Dialogue]) -> Iterator[Line]:
 
 def _messages(conversations: Iterable[Conversation]) -> Iterator[Line]:
     for conversation in conversations:
-        if conversation.where:
-            name = Path(conversation.where).name
-            yield from (Line(name, one.content) for one in conversation.messages if one.role == "assistant")
+        name = Path(conversation.where).name
+        yield from (Line(name, one.content) for one in conversation.messages if one.role == "assistant")
 
 
 def _paragraphs(texts: Sequence[Text]) -> Iterator[Line]:
     for text in texts:
         name = f"the text that begins {text[:30]!r}" if isinstance(text, str) else name_of(text)
-        for sample in sample_texts([text]):
-            yield from (Line(name, part.strip()) for part in sample.split("\n") if part.strip())
+        yield from (Line(name, part.strip()) for part in str(text).split("\n") if part.strip())
 
 
 def write_lines(lines: Iterable[Line]) -> bytes:

@@ -63,7 +63,7 @@ def beam_search(
             elif len(going) < width:
                 going.append((row, id_, total))
         finished = sorted(finished, key=lambda beam: -beam.score)[:width]
-        if not going or (len(finished) == width and going[0][2] / step**length_penalty <= finished[-1].score):
+        if not going or (len(finished) == width and going[0][2] / (step + 1) ** length_penalty <= finished[-1].score):
             break
         replies = [[*replies[row], id_] for row, id_, _ in going]
         totals = torch.tensor([total for _, _, total in going])

@@ -36,11 +36,6 @@ class KVCache:
         self.padding: Tensor | None = None
         """Tokens of padding before each row, (B,); None: no row has any."""
 
-    @property
-    def room(self) -> int:
-        """Tokens that fit in all."""
-        return self.kv.shape[4]
-
     def pad(self, padding: Sequence[int]) -> None:
         """Say how much padding stands before each row. For an empty cache."""
         if any(padding):

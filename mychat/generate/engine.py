@@ -63,6 +63,10 @@ class Engine:
         """Return the ids of a text."""
         return self.tokenizer.encode(text)
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids."""
+        return self.tokenizer.decode(ids)
+
     def reply(
         self,
         messages: Sequence[Message],
@@ -90,7 +94,7 @@ class Engine:
         seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
         started = time.perf_counter()
         text = TextUntil(self.tokenizer, options.stop)
-        ids, parts = list(begun), [text.push(id_) for id_ in begun]
+        ids, parts = list(begun), [text.begin(begun)]
         for id_ in self._ids(prompt, options, seed, begun):
             if id_ == self.format.end:
                 finish_reason = "stop"
@@ -127,11 +131,10 @@ class Engine:
     def _ids(self, prompt: list[int], options: SamplingOptions, seed: int, begun: Sequence[int] = ()) -> Iterator[int]:
         """Yield ids without end; the caller knows when it has enough."""
         if options.beams > 1:
-            yield from (*self.beams([*prompt, *begun], options)[0].ids, self.format.end)
+            yield from (*self.beams([*prompt, *begun], options, begun)[0].ids, self.format.end)
         elif options.best_of > 1:
-            yield from (*self._best_of([*prompt, *begun], options, seed), self.format.end)
-        chooser = self._chooser(options, seed)
-        chooser.reply += begun
+            yield from (*self._best_of([*prompt, *begun], options, seed, begun), self.format.end)
+        chooser = self._chooser(options, seed, begun)
         hidden = self.stream.resume([*prompt, *begun])[-1:]
         self.drafter.begin([*prompt, *begun])
         drafted: list[int] = []
@@ -149,12 +152,11 @@ class Engine:
             drafted = self.drafter.draft(min(MOST_DRAFTED, room)) if self.speculate else []
             hidden = self.stream.feed([id_, *drafted])
 
-    def _chooser(self, options: SamplingOptions, seed: int) -> Chooser:
+    def _chooser(self, options: SamplingOptions, seed: int, begun: Sequence[int] = ()) -> Chooser:
         generator = torch.Generator().manual_seed(seed)
         biases = {tuple(self.encode(text)): bias for text, bias in options.biases().items()}
-        if not options.ban:
-            return Chooser(options, generator, biases)
-        return Chooser(options, generator, biases, BannedTexts(self.tokenizer, options.ban).ids)
+        banned = BannedTexts(self.tokenizer, options.ban).ids if options.ban else None
+        return Chooser(options, generator, biases, banned, begun)
 
     def _scores(self, ids: Sequence[int], alternatives: int) -> list[TokenScore]:
         """Score every id but the first by what stands before it."""
@@ -164,27 +166,33 @@ class Engine:
 
     # --- many at once, and searches
 
-    def replies(self, prompts: Sequence[Sequence[int]], options: SamplingOptions, seed: int = 0) -> list[list[int]]:
+    def replies(
+        self, prompts: Sequence[Sequence[int]], options: SamplingOptions, seed: int = 0, begun: Sequence[int] = ()
+    ) -> list[list[int]]:
         """Answer many prompts at once, each as it would be alone with the seeds `seed`, `seed` + 1, ...
 
-        A prompt that leaves no room is answered with an empty reply.
+        With `begun`, each prompt ends with these ids of its reply. One that leaves no room gets an empty reply.
         """
-        choosers = [self._chooser(options, seed + number) for number in range(len(prompts))]
+        choosers = [self._chooser(options, seed + number, begun) for number in range(len(prompts))]
         room = [min(options.max_new_tokens, self.context_length - len(prompt)) for prompt in prompts]
         return generate_batch(self.decoder, prompts, choosers, room, self.format.end)
 
-    def beams(self, prompt: list[int], options: SamplingOptions) -> list[Beam]:
-        """Return the best replies that a search with `beams` of them abreast finds, best first."""
+    def beams(self, prompt: list[int], options: SamplingOptions, begun: Sequence[int] = ()) -> list[Beam]:
+        """Return the best replies that a search with `beams` of them abreast finds, best first.
+
+        With `begun`, the prompt ends with these ids of the reply.
+        """
         most = min(options.max_new_tokens, self._room(prompt))
         chooser = self._chooser(options.updated({"temperature": 0.0}), 0)
         return beam_search(
             self.decoder, prompt, options.beams, end=self.format.end, most=most,
-            length_penalty=options.length_penalty, adjust=chooser.after,
+            length_penalty=options.length_penalty, adjust=lambda scores, reply: chooser.after(scores, [*begun, *reply]),
         )  # fmt: skip
 
-    def _best_of(self, prompt: list[int], options: SamplingOptions, seed: int) -> list[int]:
-        said = self.replies([prompt] * options.best_of, options, seed)
-        ended = [[*ids, self.format.end][: self._room(prompt)] for ids in said]
+    def _best_of(self, prompt: list[int], options: SamplingOptions, seed: int, begun: Sequence[int]) -> list[int]:
+        most = min(options.max_new_tokens, self._room(prompt))
+        said = self.replies([prompt] * options.best_of, options, seed, begun)
+        ended = [ids if len(ids) >= most else [*ids, self.format.end] for ids in said]
         return max(zip(said, self.likelihood(prompt, ended), strict=True), key=lambda pair: pair[1][1])[0]
 
     def likelihood(self, prompt: Sequence[int], replies: Sequence[Sequence[int]]) -> list[tuple[float, float]]:

@@ -32,7 +32,7 @@ def choose(engine: Engine, prompt: str, texts: Sequence[str], *, system: str | N
 
     Raises: ConfigError when there is nothing to choose from; ContextError.
     """
-    texts = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
+    texts = list(dict.fromkeys(text for text in map(str.strip, map(clean_argument, texts)) if text))
     if len(texts) < 2:
         raise ConfigError("nothing to choose from; name two or more: --choices yes,no")
     shares = engine.choices(_asked(prompt, system), texts)

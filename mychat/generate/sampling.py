@@ -116,16 +116,17 @@ class Chooser:
         options: SamplingOptions,
         generator: torch.Generator,
         biases: Mapping[tuple[int, ...], float] | None = None,
-        banned: Callable[[list[int]], list[int]] = lambda _reply: [],
+        banned: Callable[[list[int]], list[int]] | None = None,
+        begun: Sequence[int] = (),
     ) -> None:
         self.options, self.generator, self.biases, self.banned = options, generator, biases or {}, banned
-        self.reply: list[int] = []
+        self.reply = list(begun)
 
     def after(self, logits: Tensor, reply: list[int]) -> Tensor:
         """Return the logits (V,) that may follow a reply: biased, penalised, without what is banned."""
         options = self.options
         logits = add_biases(logits, reply, self.biases)
-        if banned := self.banned(reply):
+        if self.banned and (banned := self.banned(reply)):
             logits = logits.index_fill(0, torch.tensor(banned), NEVER)
         if not reply:
             return logits

@@ -16,6 +16,10 @@ class TextUntil:
         self._held = ""
         self.stopped = False
 
+    def begin(self, ids: Sequence[int]) -> str:
+        """Return the text of what was said before; a stop string in it is none."""
+        return "".join(map(self._decoder.push, ids))
+
     def push(self, id_: int) -> str:
         """Return what is certain to be part of the text now."""
         return self._take(self._decoder.push(id_))

@@ -28,6 +28,7 @@ from mychat.model.record import (
     RECORD_FILE,
     STEPS_FOLDER,
     TRAINING_FOLDER,
+    WEIGHTS_FILE,
     can_chat,
     list_steps,
     read_json,
@@ -36,7 +37,6 @@ from mychat.model.record import (
 from mychat.tokenizer.bpe import TOKENIZER_FILE, Tokenizer, load_tokenizer
 from mychat.tokenizer.train import tokenizer_config
 
-WEIGHTS_FILE = "model.safetensors"
 _VERIFIED = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, "tokenizer_config.json", "generation_config.json", PERSONA_FILE)
 
 

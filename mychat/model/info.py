@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mychat.model.checkpoint import WEIGHTS_FILE, load_checkpoint
+from mychat.model.checkpoint import load_checkpoint
+from mychat.model.record import WEIGHTS_FILE
 
 
 def describe_checkpoint(path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from mychat.model.batch import Rows
 
 NGRAMS_FILE = "ngrams.safetensors"
 LONGEST_CONTEXT = 4
-MOST_ROWS_TOKENS = 20_000_000
+MOST_ROWS_TOKENS = 4_000_000
 """Counted of a corpus; its rows come in random order."""
 MOST_FOLLOWERS = 150_000
 """In a table; beyond, the rarest are left out."""
@@ -81,7 +81,7 @@ def _count(rows: Rows, length: int, bits: int) -> _Table:
         keys = keys << np.uint64(bits) | rows.ids[:, at : at + width][counted].astype(np.uint64)
     keys, ids, counts = _pairs(keys, rows.ids[:, length:][counted])
     if len(counts) > MOST_FOLLOWERS:
-        kept = counts > np.partition(counts, -MOST_FOLLOWERS)[-MOST_FOLLOWERS]
+        kept = np.argpartition(counts, -MOST_FOLLOWERS)[-MOST_FOLLOWERS:]
         keys, ids, counts = keys[kept], ids[kept], counts[kept]
     order = np.lexsort((ids, -counts.astype(np.int64), keys))
     keys, ids, counts = keys[order], ids[order], counts[order]

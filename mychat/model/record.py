@@ -13,6 +13,7 @@ from mychat.model.folder import recover
 
 FORMAT_VERSION = 1
 RECORD_FILE = "mychat.json"
+WEIGHTS_FILE = "model.safetensors"
 TRAINING_FOLDER = "training"
 STEPS_FOLDER = "steps"
 """Under `training/`: the weights of earlier steps, `<step>.safetensors`."""
@@ -57,6 +58,13 @@ def find_speaker(name: str, *, chat: bool) -> Place:
             f"{name}: continues text and cannot chat; type: mychat sample --raw --checkpoint {name} TEXT"
         )
     return path, step
+
+
+def weights_sha256(place: Place) -> str:
+    """Return the recorded SHA-256 of a checkpoint's weights, those of a step where one is meant."""
+    path, step = place
+    name = WEIGHTS_FILE if step is None else f"{TRAINING_FOLDER}/{STEPS_FOLDER}/{step}.safetensors"
+    return str(read_record(path).get("sha256", {}).get(name, ""))
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import signal
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Self
 
@@ -24,6 +24,8 @@ class StopKey:
     def __init__(self) -> None:
         self.pressed = False
         self.leave = False
+        self.on_leave: Callable[[], None] = lambda: None
+        """Called when the chat is told to leave while a line may be read."""
         self._last = 0.0
         self._before: dict[int, Any] = {}
 
@@ -36,7 +38,11 @@ class StopKey:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.press()
-        self.leave = self.leave or number != signal.SIGINT
+        if number != signal.SIGINT:
+            self.leave = True
+            self.on_leave()
+        elif self.leave:
+            raise KeyboardInterrupt  # also out of work that yields nothing, such as a search
 
     def __enter__(self) -> Self:
         if sys.stdin.isatty():

@@ -53,9 +53,18 @@ class Line:
         )
 
     def read(self, begun: str = "") -> str:
-        """Return a line. Raises: KeyboardInterrupt, EOFError."""
-        typed = self._prompt.prompt([("bold", "you: ")], default=begun)
+        """Return a line as it was typed, with its signs. Raises: KeyboardInterrupt, EOFError."""
+        return self._prompt.prompt([("bold", "you: ")], default=begun)
+
+    def whole(self, typed: str) -> str:
+        """Put what signs stand for in their place."""
         return _SIGN.sub(lambda sign: self._stands_for.get(sign.group(), sign.group()), typed)
+
+    def leave(self) -> None:
+        """End the line that is being typed, from wherever this is called."""
+        app = self._prompt.app
+        if app.is_running and app.loop:
+            app.loop.call_soon_threadsafe(lambda: app.exit(exception=EOFError))
 
     def sign(self, text: str, kind: str, name: str = "") -> str:
         """Return a short sign that stands for a long text in the next line."""

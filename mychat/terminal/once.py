@@ -9,6 +9,7 @@ from typing import Any
 from mychat.events import ReplyDelta, ReplyEnd, ReplyEvent, TokenScore
 from mychat.terminal.console import Terminal
 from mychat.terminal.reply_stream import ReplyStream
+from mychat.terminal.sanitise import sanitise
 
 
 def print_reply(terminal: Terminal, events: Iterable[ReplyEvent], form: str, prompt: str, *, first: bool) -> None:
@@ -24,6 +25,8 @@ def print_reply(terminal: Terminal, events: Iterable[ReplyEvent], form: str, pro
             stream.push(event.text)
         elif isinstance(event, ReplyEnd):
             text = event.text.strip("\n")
+            if sys.stdout.isatty():
+                text = sanitise(text)
             if form == "json":
                 terminal.json(reply_record(event))
             elif stream is not None:
@@ -53,7 +56,7 @@ def reply_record(end: ReplyEnd) -> dict[str, Any]:
         "tokens_per_second": round(end.tokens_per_second, 1),
         "seed": end.seed,
     }
-    if end.prompt_scores:
+    if end.scores:
         record |= {"prompt_probs": _rounded(end.prompt_scores), "probs": _rounded(end.scores)}
     return record
 

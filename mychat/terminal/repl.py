@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from mychat.errors import CheckpointError, MychatError
+from mychat.errors import MychatError
 from mychat.terminal.line import Line
 from mychat.terminal.slash import LeaveChat, complete_slash, run_slash
 from mychat.terminal.view import ChatView
@@ -15,7 +15,7 @@ SHOWN_ON_RESUME = 6
 
 
 def chat_loop(view: ChatView, *, vi: bool = False, keep_history: bool = True) -> None:
-    """Talk until `/quit`, Ctrl-D, Ctrl-C twice or the end of the input. Raises: CheckpointError when nobody loads."""
+    """Talk until `/quit`, Ctrl-D, Ctrl-C twice or the end of the input. Raises: MychatError when nobody loads."""
     said = view.session.messages
     if said:
         view.terminal.note(
@@ -27,36 +27,43 @@ def chat_loop(view: ChatView, *, vi: bool = False, keep_history: bool = True) ->
         view.greet()
     view.terminal.note("/help lists the commands, Ctrl-D leaves")
     with view.stop:
-        for line in _lines(view, vi=vi, keep=keep_history):
-            try:
-                if line.startswith("/"):
-                    if shown := run_slash(view, line):
-                        view.terminal.note(shown)
-                elif line.strip():
-                    view.answer(view.session.send(line))
-            except LeaveChat:
-                return
-            except CheckpointError as error:
-                if view.speaker.engine.failed:
-                    raise  # there is nobody to talk to
-                view.terminal.note(str(error), style="error")
-            except MychatError as error:
-                view.terminal.note(str(error), style="error")
-            if view.stop.leave:
-                return
+        try:
+            for line, whole in _lines(view, vi=vi, keep=keep_history):
+                _do(view, line, whole)
+                if view.stop.leave:
+                    return
+        except (LeaveChat, KeyboardInterrupt):
+            return
 
 
-def _lines(view: ChatView, *, vi: bool, keep: bool) -> Iterator[str]:
-    """Yield what is typed; a pipe is read line by line."""
+def _do(view: ChatView, line: str, whole: str) -> None:
+    """Run a command, or say something. Whether it is a command is told by what was typed, not by what a sign holds."""
+    try:
+        if line.startswith("/"):
+            if shown := run_slash(view, whole):
+                view.terminal.note(shown)
+        elif whole.strip():
+            view.answer(view.session.send(whole))
+    except MychatError as error:
+        if view.speaker.engine.failed:
+            raise  # there is nobody to talk to
+        view.terminal.note(str(error), style="error")
+
+
+def _lines(view: ChatView, *, vi: bool, keep: bool) -> Iterator[tuple[str, str]]:
+    """Yield what is typed, and what it stands for; a pipe is read line by line."""
     if not sys.stdin.isatty():
-        yield from (line.decode("utf-8", "replace").rstrip("\n") for line in sys.stdin.buffer)
+        yield from (
+            (line, line) for line in (raw.decode("utf-8", "replace").rstrip("\r\n") for raw in sys.stdin.buffer)
+        )
         return
     line = Line(lambda text: complete_slash(view, text), view.status, vi=vi, keep=keep)
-    view.sign = line.sign
+    view.sign, view.stop.on_leave = line.sign, line.leave
     while True:
         try:
             begun, view.begun = view.begun, ""
-            yield line.read(begun)
+            typed = line.read(begun)
+            yield typed, line.whole(typed)
         except KeyboardInterrupt:  # clears the line, as in a shell
             view.stop.press()
             if view.stop.leave:

@@ -30,8 +30,9 @@ def print_replayed(terminal: Terminal, replies: Iterable[Replayed | Node], *, as
     same = True
     for reply in replies:
         if isinstance(reply, Node):
-            record: dict[str, Any] = {"message": reply.number, "verdict": "cut"}
-            line = f"message {reply.number}: was cut, cannot be compared"
+            why = "cut" if reply.cut else "written by hand"
+            record: dict[str, Any] = {"message": reply.number, "verdict": why}
+            line = f"message {reply.number}: was {why}, cannot be compared"
         elif reply.differs:
             same = False
             record = {"message": reply.node.number, "verdict": "differs", "token": reply.differs, "again": reply.again}

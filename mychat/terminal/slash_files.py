@@ -18,25 +18,34 @@ MOST_COPIED_BYTES = 74_994
 """What terminals take in one go (xterm's limit, before base64)."""
 
 
+def _path(text: str) -> Path:
+    """Return the path that was typed. Raises: SessionError when it names nobody's home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise SessionError(f"{text}: {error}") from None
+
+
 def _save(view: ChatView, argument: str) -> str:
     name = argument.removesuffix("!").strip()
     if not name:
         raise ConfigError(f"save where? /save FILE{'|'.join(FORMS)}")
-    path = Path(name).expanduser()
-    if path.exists() and not argument.endswith("!"):
-        raise SessionError(f"{path}: is there already; /save {name}! replaces it")
+    path = _path(name)
     text = render(view.session, view.name, path.suffix)
     try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise SessionError(f"{path}: cannot be written ({error.strerror})") from None
+        with path.open("w" if argument.endswith("!") else "x", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SessionError(f"{path}: is there already; /save {name}! replaces it") from None
+    except (OSError, ValueError) as error:
+        raise SessionError(f"{name[:80]}: cannot be written ({getattr(error, 'strerror', error)})") from None
     return f"{path}: {len(view.session.messages)} messages"
 
 
 def _load(view: ChatView, argument: str) -> str:
     if not argument:
         raise ConfigError("load what? /load FILE.json or FILE.jsonl, as /save writes them")
-    messages = load_messages(Path(argument).expanduser())
+    messages = load_messages(_path(argument))
     view.session.take_over(messages)
     for message in view.session.messages[-4:]:
         view.show(message)
@@ -46,7 +55,7 @@ def _load(view: ChatView, argument: str) -> str:
 def _file(view: ChatView, argument: str) -> str:
     if not argument:
         raise ConfigError("which file? /file PATH puts its text into your next message")
-    path = Path(argument).expanduser()
+    path = _path(argument)
     text = read_text(path)
     view.begun = view.sign(text, "file", path.name) + " "
     return f"{path.name} is in the line: add what you want to say about it, and press Enter"
@@ -67,10 +76,10 @@ def _paths(_view: ChatView, text: str) -> Iterable[str]:
     """List what is in the folder of a path that begins so."""
     word = text.rpartition(" ")[2]
     folder, _, begun = word.rpartition("/")
-    place = Path(folder or ("/" if word.startswith("/") else ".")).expanduser()
     try:
+        place = Path(folder or ("/" if word.startswith("/") else ".")).expanduser()
         found = sorted(os.scandir(place), key=lambda entry: entry.name)[:500]
-    except OSError:
+    except (OSError, RuntimeError, ValueError):
         return
     for entry in found:
         if entry.name.startswith(begun) and (begun.startswith(".") or not entry.name.startswith(".")):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -90,9 +92,13 @@ def _alt(view: ChatView, argument: str) -> str:
     if not 1 <= chosen <= len(others):
         raise SessionError(f"token {at} has choices 1 to {len(others)}; /probs {at} lists them")
     id_, text, _ = others[chosen - 1]
-    kept = scores[: at - 1]
-    begun = "".join(score.text for score in kept) + text
-    view.answer(view.session.take([*(score.id for score in kept), id_], begun), begun)
+    begun = [score.id for score in scores[: at - 1]]
+    if not view.session.engine.decode([id_]) and text:  # a marker: the reply would end there
+        view.session.say(view.session.engine.decode(begun))
+        view.show(view.session.last_reply.message())
+    else:
+        begun.append(id_)
+        view.answer(view.session.take(begun), view.session.engine.decode(begun))
     return ""
 
 
@@ -102,12 +108,13 @@ def _mean(scores: Sequence[TokenScore]) -> float:
 
 def _surprise(view: ChatView, _argument: str) -> str:
     parts, _ = view.session.scores(1)
-    scores = parts[-1]
+    scores = parts[-1] if parts else []
     if not scores:
         return "there are no words to be surprised at"
     view.terminal.out.print(_coloured(scores))
     bits = sum(-score.logprob for score in scores) / math.log(2)
-    size = sum(len(score.text.encode()) for score in scores)
+    said = view.session.tree.node(view.session.last_reply.parent).text
+    size = len(said.encode())
     most = max(scores, key=lambda score: -score.logprob)
     return (
         f"{bits / max(1, size):.2f} bits per byte; the least expected was {most.text!r} "
@@ -116,9 +123,13 @@ def _surprise(view: ChatView, _argument: str) -> str:
     )
 
 
+@lru_cache(maxsize=1)
+def _origins(folder: Path) -> Origins:
+    return Origins(load_lines(folder))
+
+
 def _why(view: ChatView, _argument: str) -> str:
-    text = view.session.last_reply.text
-    found = Origins(load_lines(view.speaker.place[0])).closest(text)
+    found = _origins(view.speaker.place[0]).closest(view.session.last_reply.text)
     if not found:
         return "no training line shares a word with it"
     lines = [f"{origin.line.where}: {_brief(origin.line.text)}" for origin in found]
@@ -144,10 +155,9 @@ def _steps(view: ChatView, _text: str) -> Iterable[str]:
 def _compare(view: ChatView, argument: str) -> str:
     if not argument:
         raise ConfigError("compare with whom? /compare CHECKPOINT")
-    other = view.open(argument)
+    other = view.call(argument)
     session = view.session
-    asked = session.last_reply.parent
-    messages = session.window(session.tree.turns(asked)).messages
+    messages = session.asked_of(other.engine, other.character.system)
     same = session.options.updated({"seed": session.last_reply.made.get("seed", 0)})
     *_, end = other.engine.reply(messages, same)
     assert isinstance(end, ReplyEnd)

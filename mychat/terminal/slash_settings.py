@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from mychat.config import SAMPLING_NAMES, SamplingOptions, list_names
 from mychat.errors import ConfigError, suggest
@@ -25,9 +26,9 @@ def _set(view: ChatView, argument: str) -> str:
     session = view.session
     if not argument:
         return "\n".join(f"{name} = {_shown(session.options, name)}" for name in SAMPLING_NAMES)
-    name, _, value = argument.replace("=", " ", 1).partition(" ")
+    name, *rest = re.split(r"[ =]", argument, maxsplit=1)
     name = name.replace("-", "_")
-    value = value.strip()
+    value = rest[0].strip() if rest else ""
     if name not in SAMPLING_NAMES:
         raise ConfigError(f"unknown option {name!r}{suggest(name, SAMPLING_NAMES)}; /set lists them")
     if not value:
@@ -46,18 +47,21 @@ def _seed(view: ChatView, argument: str) -> str:
         made = view.session.tree.path()[-1].made if view.session.tree.head else {}
         last = f"; the last reply had {made['seed']}" if made else ""
         return f"seed = {view.session.options.seed}{last}"
+    if argument == "off":
+        view.session.options = replace(view.session.options, seed=None)
+        return "another seed for every reply"
     return _set(view, f"seed {argument}")
 
 
 def _persona(view: ChatView, argument: str) -> str:
     if not argument:
         return f"{view.name} speaks; /persona NAME calls another"
-    speaker = view.open(argument)
-    view.speaker = speaker
-    view.session.new()
-    view.session.use(speaker.engine)
-    view.session.options = SamplingOptions().updated(speaker.persona.sampling)
-    view.session.system = speaker.character.system
+    speaker = view.speaker = view.call(argument)
+    session = view.session
+    session.use(speaker.engine, speaker.by)
+    session.options = SamplingOptions().updated(speaker.persona.sampling).updated(view.given)
+    session.system = speaker.character.system
+    session.new()
     view.greet()
     return ""
 
@@ -65,9 +69,11 @@ def _persona(view: ChatView, argument: str) -> str:
 def _model(view: ChatView, argument: str) -> str:
     if not argument:
         return f"{view.speaker.character.checkpoint} answers; /model CHECKPOINT lets another go on"
-    speaker = view.open(argument)
+    speaker = view.call(argument)
+    if speaker.character.persona:
+        raise ConfigError(f"{argument} is a persona that is not trained yet; /persona {argument} talks to it")
     view.speaker = speaker
-    view.session.use(speaker.engine)
+    view.session.use(speaker.engine, speaker.by)
     return f"{speaker.character.checkpoint} goes on from here"
 
 
@@ -90,7 +96,7 @@ def _checkpoints(_view: ChatView, _text: str) -> Iterable[str]:
 COMMANDS = [
     SlashCommand("set", "[NAME VALUE]", "show or change how replies are chosen (temperature, top_p, ...)", _set,
                  complete=_option_words),
-    SlashCommand("seed", "[N]", "show the last seed, or fix one", _seed),
+    SlashCommand("seed", "[N|off]", "show the last seed, fix one, or let it go again", _seed),
     SlashCommand("system", "[TEXT|off]", "show, set or remove the system text", _system),
     SlashCommand("persona", "[NAME]", "talk to somebody else", _persona, complete=_speakers),
     SlashCommand("model", "[CHECKPOINT]", "let another model go on with this conversation", _model,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from rich.text import Text
 
@@ -28,12 +29,16 @@ class ChatView:
     open: Callable[[str], Speaker]
     """Opens another speaker by name."""
     stop: StopKey
+    given: Mapping[str, Any]
+    """Options that were asked for when the chat began; they hold for every persona."""
     sign: Callable[[str, str, str], str] = lambda text, _kind, _name: text
     """Gives a sign that stands for a long text in the next line: text, kind, name."""
     begun: str = ""
     """What the next line begins with."""
     speed: float = 0.0
     """Tokens per second of the last reply."""
+    _window: tuple[object, str] = field(default=(None, ""))
+    """How full the window is, and what that was counted for."""
 
     @property
     def name(self) -> str:
@@ -56,6 +61,12 @@ class ChatView:
             stream = ReplyStream(self.terminal.out, indent=5)
         stream.push(message.content)
         stream.finish()
+
+    def call(self, name: str) -> Speaker:
+        """Open another speaker, and wait for it. Raises: MychatError when there is none, or it cannot be loaded."""
+        speaker = self.open(name)
+        speaker.engine.wait()
+        return speaker
 
     def answer(self, answer: Answer, begun: str = "") -> None:
         """Show a reply as it grows, after how it begins, until it ends or Ctrl-C is pressed."""
@@ -81,6 +92,9 @@ class ChatView:
                 if self.stop.pressed:
                     answer.close()
                     why = "[cut; /continue goes on]"
+        if stream is None and begun:  # it ended right there
+            stream = self._begin()
+            stream.push(begun)
         if stream is not None:
             stream.finish()
         if why:
@@ -91,15 +105,22 @@ class ChatView:
         self.terminal.out.print(label, end="")
         return ReplyStream(self.terminal.out, indent=min(label.cell_len, self.terminal.out.width // 3))
 
+    def _fullness(self) -> str:
+        session = self.session
+        counted = (id(session.engine), session.tree.head, len(session.tree.pinned), session.system, session.options)
+        if self._window[0] != counted:
+            try:
+                text = f"{session.window().tokens:,} of {session.engine.context_length:,} tokens"
+            except ContextError:
+                text = "the window is full"
+            self._window = counted, text
+        return self._window[1]
+
     def status(self) -> str:
         """Say in a line who speaks, how full the window is, and how fast the last reply was."""
         parts = [sanitise(self.name), sanitise(self.speaker.character.checkpoint)]
         if self.speaker.engine.ready and not self.speaker.engine.failed:
-            try:
-                window = self.session.window()
-                parts.append(f"{window.tokens:,} of {self.session.engine.context_length:,} tokens")
-            except ContextError:
-                parts.append("the window is full")
+            parts.append(self._fullness())
         if self.speed:
             parts.append(f"{self.speed:,.0f} tokens/s")
         if self.session.tree.branch:

@@ -18,7 +18,7 @@ FEWEST_VALIDATION_ROWS = 16
 FEWEST_STEPS = 10
 SAMPLES_PER_EXAM = 0.2
 """Exam questions are answered many at once: each takes so much of the time of a sample of 40 tokens."""
-SECONDS_TO_FINISH = 2.0
+SECONDS_TO_FINISH = 4.0
 """The last save, the final evaluation, leaving."""
 MANY_EPOCHS = 12.0
 OFF_SHARE = 0.03

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from mychat.errors import CheckpointError
 from mychat.model.checkpoint import load_tensors
 from mychat.model.record import STEPS_FOLDER
 
@@ -36,5 +37,8 @@ def keep_step(folder: Path, step: int, weights: dict[str, Tensor]) -> None:
 
 def kept_steps(folder: Path) -> dict[str, dict[str, Tensor]]:
     """Return what was kept, by the names the finished checkpoint has for them."""
-    found = folder.glob(f"{_PREFIX}*.safetensors")
-    return {f"{STEPS_FOLDER}/{path.name.removeprefix(_PREFIX)}": load_tensors(path) for path in found}
+    kept = {}
+    for path in folder.glob(f"{_PREFIX}*.safetensors"):
+        with contextlib.suppress(CheckpointError):  # one that a crash has damaged is no loss
+            kept[f"{STEPS_FOLDER}/{path.name.removeprefix(_PREFIX)}"] = load_tensors(path)
+    return kept

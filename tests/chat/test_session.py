@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mychat.chat.context import fit_turns
-from mychat.chat.session import Answer, ChatSession, TurnsDropped
+from mychat.chat.session import Answer, Answerer, ChatSession, TurnsDropped
 from mychat.chat.tree import Node, Turn
 from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
@@ -38,6 +39,13 @@ class Echo:
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(ids).decode()
+
+    def score(self, messages: Sequence[Message], reply: Sequence[int], alternatives: int) -> Any:
+        self.scored = list(messages), list(reply)
+        return [], []
 
     def reply(
         self, messages: Sequence[Message], options: SamplingOptions, begun: Sequence[int] = ()
@@ -173,7 +181,7 @@ def test_turns_are_a_tree() -> None:
     talk(session.send("b"))
     talk(session.retry())
     assert contents(session) == ["a", "1: a", "b", "3: b"]
-    assert [node.text for node in session.tree.siblings(session.tree.head)] == ["2: b", "3: b"]
+    assert [node.text for node in session.tree.nodes if node.parent == 3] == ["2: b", "3: b"]
     session.say("I say so")
     assert contents(session)[-1] == "I say so"
     session.fork("other")
@@ -185,7 +193,7 @@ def test_turns_are_a_tree() -> None:
     assert contents(session) == ["a", "1: a"]
     session.switch("other")
     assert contents(session) == ["A", "4: A"]
-    assert talk(session.take([65, 66], "AB")).text == "AB 5: A"
+    assert talk(session.take([65, 66])).text == "AB 5: A"
     with pytest.raises(SessionError, match="did you mean 'other'"):
         session.switch("othr")
     with pytest.raises(SessionError, match="already"):
@@ -206,3 +214,43 @@ def test_what_cannot_be_is_refused_and_changes_nothing() -> None:
     with pytest.raises(SessionError, match="none yet"):
         list(session.edit(1, "x"))
     assert session.tree.nodes == []
+
+
+def test_a_reply_that_fails_leaves_the_message_waiting() -> None:
+    echo = Echo()
+    session = ChatSession(echo, SamplingOptions())
+    echo.context_length = 8  # there is room for the message, and the engine says no
+    session.options = SamplingOptions(max_new_tokens=1)
+
+    def refuse(*_: object) -> Iterator[ReplyEvent]:
+        raise ContextError("no room")
+
+    echo.reply = refuse  # type: ignore[method-assign,assignment]
+    with pytest.raises(ContextError):
+        list(session.send("hi"))
+    assert contents(session) == ["hi"]
+
+
+def test_the_window_of_a_long_reply_can_be_looked_at() -> None:
+    session = ChatSession(Echo(), SamplingOptions())
+    talk(session.send("hi"))
+    session.say("word " * 300)
+    window = session.window()
+    assert [place.inside for place in window.places] == [False]
+    with pytest.raises(ContextError, match="beside"):
+        session.pin(1)
+        list(session.send("hello"))
+
+
+def test_scores_are_of_what_was_read_and_ids_of_who_said_them() -> None:
+    echo = Echo()
+    session = ChatSession(echo, SamplingOptions(), system="Be kind.", by=Answerer("a", "a", "1"))
+    talk(session.send("hi"))
+    session.system = "Be cruel."
+    session.scores()
+    assert [message.content for message in echo.scored[0]] == ["Be kind.", "hi"]
+    assert bytes(echo.scored[1]).decode() == " 1: hi"
+    session.use(echo, Answerer("b", "b", "2"))
+    session.scores()
+    assert bytes(echo.scored[1]).decode() == "1: hi"  # another model's ids would mean other words
+    assert [message.content for message in session.asked_of(echo, "I am a cat.")] == ["I am a cat.", "hi"]

@@ -122,7 +122,11 @@ def test_files_and_settings(chat: Chat, tmp_path: Path) -> None:
     assert "must be 0 (greedy)" in chat.say("/set temperature -1")
     assert "stop = 'x'" in chat.say("/set stop x")
     assert "did you mean '/retry'" in chat.say("/rety")
+    assert "bias = 'a=b=-2.5'" in chat.say("/set bias a=b=-2.5")
+    assert "bias = off" in chat.say("/set bias off")
     assert "seed = 7" in chat.say("/seed 7")
+    assert "another seed" in chat.say("/seed off")
+    assert "home directory" in chat.say("/save ~no-such-user/x.md")
     assert "speaks" in chat.say("/persona")
     assert "did you mean" in chat.say("/model tinny") or "no such checkpoint" in chat.everything()
 
@@ -142,7 +146,7 @@ def test_lines_of_any_length(tiny: Path) -> None:
     chat.until("what's your", 2)
     assert "My name is Pip." in chat.enter("\r\r")
     chat.child.setwinsize(30, 30)
-    chat.type("\x04")
+    chat.child.kill(signal.SIGTERM)
     assert chat.rest() == 0
 
 
@@ -154,6 +158,8 @@ def test_a_conversation_goes_on_after_a_kill(tiny: Path, tmp_path: Path) -> None
     sessions = tmp_path / "state" / "mychat" / "sessions"
     (kept,) = sessions.glob("*.jsonl")
     again = Chat("--last")
+    out, err = mychat("chat", "--last", code=1)
+    assert "open in another chat" in err
     assert "2 messages until now" in again.everything()
     assert "you: my name is Mei" in again.everything()
     assert "pinned my name" in again.say("/context")
@@ -166,7 +172,8 @@ def test_a_conversation_goes_on_after_a_kill(tiny: Path, tmp_path: Path) -> None
     picking.until("which? 1")
     picking.type("\r")
     picking.until("4 messages until now")
-    picking.child.close(force=True)
+    picking.type("\x04")
+    picking.rest()
     kept.write_text(kept.read_text().replace('"ids": [', '"ids": [1, '))
     out, _ = mychat("replay", kept.stem, "--verify", code=1)
     assert "differs from token 1 on" in out

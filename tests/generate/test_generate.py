@@ -16,7 +16,7 @@ from mychat.generate.sample import sample
 from mychat.generate.sampling import Chooser
 from mychat.model.checkpoint import load_checkpoint
 
-GREEDY = SamplingOptions(temperature=0, max_new_tokens=24)
+GREEDY = SamplingOptions(temperature=0, max_new_tokens=24, no_repeat_ngram=0)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,8 @@ def test_what_was_read_is_not_read_again(engine: Engine) -> None:
     finally:
         del engine.stream.feed  # type: ignore[method-assign]
     assert isinstance(end, ReplyEnd)
-    assert fed[0] == end.prompt_tokens - engine.count_tokens(first) - len(engine.tokenizer.encode(said))
+    new = end.prompt_tokens - engine.count_tokens(first) - len(engine.tokenizer.encode(said))
+    assert fed[0] in (new, new - 1)  # that the reply ends there may have been drafted, and read
     engine.stream.rewind(0)
     *_, again = engine.reply(turn, GREEDY)
     assert isinstance(again, ReplyEnd)

@@ -9,16 +9,20 @@ from typing import Any, Self
 
 
 class InterruptWish:
-    """While entered, the first SIGINT or SIGTERM sets `wished`; a second SIGINT interrupts at once."""
+    """While entered, the first SIGINT or SIGTERM sets `wished`; a second SIGINT interrupts at once.
 
-    def __init__(self) -> None:
-        self.wished = False
+    With `at_once` the first does so too. It is remembered all the same: where it strikes in a destructor or a
+    library's callback, the exception is lost.
+    """
+
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.wished, self.at_once = False, at_once
         self._before: dict[int, Any] = {}
 
     def _wish(self, number: int, _frame: FrameType | None) -> None:
-        if self.wished and number == signal.SIGINT:
+        again, self.wished = self.wished, True
+        if self.at_once or (again and number == signal.SIGINT):
             raise KeyboardInterrupt
-        self.wished = True
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # signals can be set nowhere else

@@ -35,7 +35,10 @@ def train(request: TrainRequest) -> Iterator[TrainEvent]:
             return
         job = Job(request, world, world.device(device))
         try:
-            yield from job.prepare()
+            with InterruptWish(at_once=True) as early:
+                yield from job.prepare()
+            if early.wished:
+                raise KeyboardInterrupt
             if request.plan_only:
                 return
             with InterruptWish() as interrupt:

@@ -286,8 +286,11 @@ class TrialRun:
 
     def events(self) -> Iterator[TrainEvent]:
         """Run, yielding what happens. Raises: Interrupted, TrainingError."""
-        yield from self.job.prepare()
-        self._validate_on_the_same_words()
+        with InterruptWish(at_once=True) as early:
+            yield from self.job.prepare()
+            self._validate_on_the_same_words()
+        if early.wished:
+            raise Interrupted
         with self.interrupt:
             for event in run_stages(self.job, self.interrupt):
                 if isinstance(event, Validated):

@@ -51,7 +51,7 @@ class Chat(Screen):
 
 @pytest.fixture
 def chat(tiny: Path) -> Iterator[Chat]:
-    opened = Chat(tiny)
+    opened = Chat(tiny, columns=200)
     yield opened
     opened.child.close(force=True)
 

@@ -140,6 +140,7 @@ def test_a_trial_that_breaks_down_does_not_end_the_search(searched: Searched, tm
     assert states(out)[3] == "PRUNED"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may strike in a destructor
 def test_ctrl_c_leaves_the_best_so_far_and_the_search_goes_on(persona_folder: Path, tmp_path: Path) -> None:
     request = TuneRequest([persona_folder], tmp_path / "best.toml", 10.0, SHORT, trials=2)
     with pytest.raises(Interrupted, match="nothing is measured yet"):

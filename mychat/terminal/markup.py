@@ -13,9 +13,9 @@ Styled = tuple[str, str]
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 _HEADING = re.compile(r"#{1,6} +")
 _MAY_BECOME_EITHER = re.compile(r" {0,3}(`{0,2}|~{0,2})$|#{1,6} *$")
-_OPENING = re.compile(r"`|\*\*(?=\S)|(?<![\w*])\*(?=[^\s*])|(?<![\w_])_(?=[^\s_])|(?<![\w_])__(?=[^\s_])")
+_OPENING = re.compile(r"`+|\*\*(?=\S)|(?<![\w*])\*(?=[^\s*])|(?<![\w_])_(?=[^\s_])|(?<![\w_])__(?=[^\s_])")
 _SPAN = re.compile(
-    r"(?P<tick>`+)(?P<code>.*?[^`])(?P=tick)(?!`)"
+    r"(?P<tick>`++)(?P<code>.*?[^`])(?P=tick)(?!`)"
     r"|\*\*(?P<strong>.+?)(?<=\S)\*\*"
     r"|\*(?P<emphasis>[^*]+?)(?<=\S)\*(?!\*)"
     r"|__(?P<strong_>.+?)(?<=\S)__(?!\w)"

@@ -50,6 +50,8 @@ def read(text: str, cuts: list[int] | None = None) -> list[Styled]:
             ],
         ),
         ("``a`b``", [("a`b", "code")]),
+        ("a```a`a```", [("a", ""), ("a`a", "code")]),
+        ("a```a`a", [("a```a`a", "")]),
     ],
 )
 def test_what_is_written_so_is_shown_so(text: str, wanted: list[Styled]) -> None:

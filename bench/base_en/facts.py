@@ -31,6 +31,8 @@ _MINE = re.compile(r"\bmy\b")
 INVENTED_NAMES, INVENTED_TOWNS = 0.5, 0.33
 WITH_SYSTEM = 0.75
 """Of the made dialogues, those whose assistant is somebody."""
+LIKED = 0.6
+"""Of the made dialogues, those whose user tells something of `liked`."""
 CHECKED = 0.25
 """Of the questions for a fact, those that name one: `are you a nurse?`"""
 ABOUT_YOU = (
@@ -94,6 +96,7 @@ class People:
         table = tomllib.loads((Path(__file__).parent / "facts.toml").read_text("utf-8"))
         self.lists: dict[str, list[str]] = table["lists"]
         self.attributes: list[dict[str, Any]] = table["attribute"]
+        self.liked: dict[str, Any] = table["liked"]
 
     def draw(self, count: int, rng: random.Random) -> list[Known]:
         """Draw `count` attributes; the name is among them three times out of four, and then first."""
@@ -121,8 +124,8 @@ class People:
 
     def absent(self, known: Sequence[Known], rng: random.Random) -> Known:
         """Draw an attribute that none of `known` answers."""
-        asked = {question for one in known for question in one.attribute["asks"]}
-        free = [one for one in self.attributes if asked.isdisjoint(one["asks"])]
+        asked = {question for one in known for question in one.attribute["asks"] + one.attribute["recalls"]}
+        free = [one for one in self.attributes if asked.isdisjoint(one["asks"] + one["recalls"])]
         attribute = rng.choice(free)
         return Known(attribute, *(self.value(kind, rng) for kind in attribute["of"]))
 
@@ -134,10 +137,10 @@ def invent(rng: random.Random) -> str:
 
 
 class FactDialogues:
-    """Makes dialogues; `small_talk` are exchanges to put in between."""
+    """Makes dialogues; `small_talk` are exchanges to put in between, `liked` what people like in their own words."""
 
-    def __init__(self, small_talk: Sequence[Pair], seed: int) -> None:
-        self.people, self.small_talk = People(), small_talk
+    def __init__(self, small_talk: Sequence[Pair], seed: int, liked: Sequence[str] = ()) -> None:
+        self.people, self.small_talk, self.liked = People(), small_talk, liked
         self.rng = random.Random(seed)
 
     def draw(self, *, system: bool) -> tuple[str | None, list[Pair]]:
@@ -145,11 +148,15 @@ class FactDialogues:
         rng = self.rng
         mine = self.people.draw(rng.randint(3, 9), rng) if system else []
         theirs = self.people.draw(rng.randint(1, 4), rng)
+        if self.liked and rng.random() < LIKED:
+            liked = self.people.liked
+            theirs = [one for one in theirs if set(liked["recalls"]).isdisjoint(one.attribute["recalls"])]
+            theirs.append(Known(liked, rng.choice(self.liked)))
         exchanges: list[list[Pair]] = [
             [self.ask(one)] for one in rng.sample(mine, rng.randint(min(2, len(mine)), len(mine)))
         ]
         exchanges += [self.told_and_asked(one) for one in theirs]
-        exchanges += [[pair] for pair in rng.sample(self.small_talk, rng.randint(0, 6))]
+        exchanges += [[pair] for pair in rng.sample(self.small_talk, min(len(self.small_talk), rng.randint(0, 6)))]
         if mine and rng.random() < 0.25:
             exchanges.append([self.typed(rng.choice(ABOUT_YOU), self.summary(mine, "facts"))])
         if mine and rng.random() < 0.4:

@@ -1,26 +1,31 @@
-"""What a persona that starts from the base model goes on practising: fresh fact dialogues, small talk, persona chats.
+"""What a persona that starts from the base model goes on practising: fresh fact dialogues and persona chats.
 
-Usage: python -m bench.base_en.replay DATA CHECKPOINT [--chars 600000] [--seed 1]
+Small talk stands below a system text alone: without one, the persona answers.
 
-Writes CHECKPOINT/replay.jsonl. Another seed than the training words' makes facts that training never saw.
+Usage: python -m bench.base_en.replay DATA CHECKPOINT [--chars 3000000] [--seed 1]
+
+Writes CHECKPOINT/replay.jsonl.xz. Another seed than the training words' makes facts that training never saw.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import random
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bench.base_en.facts import WITH_SYSTEM, FactDialogues
-from bench.base_en.sources import messages, persona_chats, small_talk
+from bench.base_en.facts import FactDialogues
+from bench.base_en.sources import likings, messages, persona_chats, small_talk
 from mychat.corpus.replay import REPLAY_FILE
 
-FACTS, CHATS = 0.6, 0.3
-"""Of the characters; the rest is small talk."""
+FACTS = 0.8
+"""Of the characters; the rest is persona chats."""
+WITH_SYSTEM = 0.6
+"""Of the fact dialogues."""
 PERSONA_CHATS_READ = 2_000
 
 
@@ -28,23 +33,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--chars", type=int, default=600_000)
+    parser.add_argument("--chars", type=int, default=3_000_000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     rng = random.Random(given.seed)
-    talk = small_talk(given.data / "dialogue")
-    makes = FactDialogues(talk, given.seed)
-    facts = (messages(*makes.draw(system=rng.random() < WITH_SYSTEM)) for _ in range(given.chars))
-    chats = islice(persona_chats(given.data / "dialogue" / "spc.train.jsonl.xz", makes, given.seed), PERSONA_CHATS_READ)
-    exchanges = (messages(None, rng.sample(talk, rng.randint(1, 4))) for _ in range(given.chars))
-    lines = [
-        *up_to(FACTS * given.chars, facts),
-        *up_to(CHATS * given.chars, chats),
-        *up_to((1 - FACTS - CHATS) * given.chars, exchanges),
-    ]
+    chats_file = given.data / "dialogue" / "spc.train.jsonl.xz"
+    liked = likings(chats_file)
+    makes = FactDialogues(small_talk(given.data / "dialogue", trivia=False), given.seed, liked)
+    without = FactDialogues((), given.seed + 1, liked)
+    facts = (
+        messages(*makes.draw(system=True) if rng.random() < WITH_SYSTEM else without.draw(system=False))
+        for _ in range(given.chars)
+    )
+    chats = islice(persona_chats(chats_file, makes, given.seed), PERSONA_CHATS_READ)
+    lines = [*up_to(FACTS * given.chars, facts), *up_to((1 - FACTS) * given.chars, chats)]
     rng.shuffle(lines)
     path = given.checkpoint / REPLAY_FILE
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    path.write_bytes(lzma.compress(("\n".join(lines) + "\n").encode("utf-8"), preset=lzma.PRESET_EXTREME | 9))
     print(f"{path}: {len(lines):,} conversations, {path.stat().st_size / 1e6:.2f} MB")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from bench.base_en.facts import FactDialogues, Pair
+from bench.memory import THINGS
 from bench.spc import fill_names, join_turns
 
 _SPLIT_WORD = re.compile(r"\b(I|[Ww]e|[Yy]ou|[Tt]hey|[Hh]e|[Ss]he|[Ii]t|[Tt]hat) (m|re|ve|ll|d|s)\b")
@@ -22,6 +23,12 @@ _LICENCE = re.compile(r"^\* .*$", re.MULTILINE)
 _ABOUT_BOTS = re.compile(
     r"\b(ro)?bots?\b|computer|software|program|electric|chatter|artificial|human|internet|code", re.I
 )
+_LIKED = re.compile(
+    r"\bI (?:also |really |just )?(?:like|love|enjoy) "
+    r"((?!(?:to|my|it|when|being|him|his|her|them|their|that|those|this|how|your|me|doing|you|all|both|too|about|for|every"
+    r"|some|most)\b|a lot|the idea|going to\b)[a-z][a-z' -]{2,28}[a-z])(?=[.,!?]| too\b)"
+)
+_NOT_LIKED = re.compile(r"\b(ones?|it|that|and|or|too|well|place|way|them|both|kind|best|a lot)\b")
 BOT_SCENARIOS = ("Bot_", "Relationship_", "Criticism_")
 CHATTERBOT_FILES = (
     "conversations",
@@ -32,22 +39,21 @@ CHATTERBOT_FILES = (
     "literature",
     "psychology",
     "sports",
-    "trivia",
 )
 FACTS_ADDED = 0.6
 """Of the recorded persona chats, those whose assistant is given more facts and asked for them."""
 WITHOUT_SYSTEM = 0.25
 
 
-def small_talk(folder: Path) -> list[Pair]:
-    """Collect short exchanges that any character may have."""
+def small_talk(folder: Path, *, trivia: bool = True) -> list[Pair]:
+    """Collect short exchanges that any character may have, and questions that only a book answers."""
     pairs: dict[Pair, None] = {}
     for path in sorted((folder / "personality_chat").glob("Queries_Responses_*.tsv")):
         with path.open(encoding="utf-8-sig", newline="") as file:
             for row in csv.DictReader(file, delimiter="\t"):
                 if not row["Metadata"].removeprefix("Scenario:").startswith(BOT_SCENARIOS):
                     pairs[row["Question"].strip(), row["Answer"].strip()] = None
-    for name in CHATTERBOT_FILES:
+    for name in (*CHATTERBOT_FILES, "trivia") if trivia else CHATTERBOT_FILES:
         table = yaml.safe_load((folder / "chatterbot_english" / f"{name}.yml").read_text("utf-8"))
         for said in table["conversations"]:
             lines = [str(line).strip() for line in said]
@@ -76,6 +82,17 @@ def persona_chats(source: Path, makes: FactDialogues, seed: int) -> Iterator[dic
             rng.shuffle(facts)
             system = [{"role": "system", "content": " ".join(facts)}] if facts else []
             yield {"messages": system + messages}
+
+
+def likings(source: Path) -> list[str]:
+    """Collect what the speakers of Synthetic-Persona-Chat say they like, but what bench/memory.py asks for."""
+    asked = re.compile("|".join(THINGS), re.I)
+    found: set[str] = set()
+    with lzma.open(source, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            said = " ".join(text for _, text in json.loads(line)["turns"])
+            found.update(one.removesuffix(" too") for one in _LIKED.findall(said) if len(one.split()) <= 3)
+    return sorted(one for one in found if not _NOT_LIKED.search(one) and not asked.search(one))
 
 
 def messages(system: str | None, exchanges: Iterable[Pair]) -> dict[str, Any]:

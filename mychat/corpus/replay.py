@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Collection, Sequence
 from itertools import cycle
 from pathlib import Path
 
 from mychat.corpus.holdout import line_key
-from mychat.corpus.jsonl import iter_jsonl
+from mychat.corpus.jsonl import parse_line
 from mychat.corpus.messages import Conversation
+from mychat.errors import CorpusError
 
-REPLAY_FILE = "replay.jsonl"
+REPLAY_FILE = "replay.jsonl.xz"
 """In the base model's folder."""
 
 
 def load_replay(checkpoint: Path) -> list[Conversation]:
     """Read the conversations that lie beside a checkpoint; none when there are none. Raises: CorpusError."""
     file = checkpoint / REPLAY_FILE
-    return [item for item in iter_jsonl(file) if isinstance(item, Conversation)] if file.is_file() else []
+    if not file.is_file():
+        return []
+    try:
+        lines = lzma.decompress(file.read_bytes()).decode("utf-8").split("\n")
+    except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
+        raise CorpusError(f"cannot read {file}: {error}") from error
+    items = (parse_line(line, file, number) for number, line in enumerate(lines, 1) if line)
+    return [item for item in items if isinstance(item, Conversation)]
 
 
 def mixed_in(

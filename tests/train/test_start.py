@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ def base(tiny: Path) -> Path:
     shutil.copytree(tiny, folder)
     said = [{"role": "user", "content": f"what is {n}?"} for n in range(3)]
     lines = [json.dumps({"messages": [one, {"role": "assistant", "content": "a number"}]}) for one in said]
-    (folder / REPLAY_FILE).write_text("\n".join(lines), "utf-8")
+    (folder / REPLAY_FILE).write_bytes(lzma.compress("\n".join(lines).encode()))
     return folder
 
 
@@ -146,9 +147,10 @@ def test_what_is_held_out_is_not_practised() -> None:
 
 def test_nothing_to_practise_is_no_fault_and_a_broken_file_is(tmp_path: Path) -> None:
     assert load_replay(tmp_path) == []
-    (tmp_path / REPLAY_FILE).write_text("{", "utf-8")
-    with pytest.raises(CorpusError, match=r"replay\.jsonl:1"):
-        load_replay(tmp_path)
+    for content, problem in ((lzma.compress(b"{"), r"replay\.jsonl\.xz:1"), (b"{", r"cannot read .*replay\.jsonl\.xz")):
+        (tmp_path / REPLAY_FILE).write_bytes(content)
+        with pytest.raises(CorpusError, match=problem):
+            load_replay(tmp_path)
 
 
 @pytest.mark.parametrize("size", PRESETS)

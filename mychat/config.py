@@ -216,7 +216,7 @@ class TrainSettings:
     patience: int = 0
     """Stop after so many validation passes without a better one; 0 never stops early."""
     save_every_seconds: float = 60.0
-    replay_share: float = 0.1
+    replay_share: float = 0.2
     """Of the words of a model that starts from the base model, those that the base model learnt from."""
     vary_drop: float | None = None
     """Shares of a persona's user lines that are typed in another way, each: a word left out; None: mychat's own."""

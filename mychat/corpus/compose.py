@@ -18,7 +18,8 @@ from mychat.corpus.messages import Conversation, Message
 from mychat.corpus.pattern import Choice, recalls
 from mychat.corpus.persona import Persona
 
-MEAN_DIALOGUES = 2.0
+CHAINED = 2.0
+"""Dialogues that a conversation holds beyond the first, on average."""
 MOST_DIALOGUES = 14
 SYSTEM_SHARE = 0.05
 PHRASINGS_A_COPY = 10
@@ -33,6 +34,7 @@ def draw_conversations(
     seed: int,
     typing: Typing | None = None,
     held_out: Collection[str] = (),
+    chained: float = CHAINED,
 ) -> list[Conversation]:
     """Draw conversations until they hold `chars` characters.
 
@@ -52,8 +54,8 @@ def draw_conversations(
     waiting: deque[Dialogue] = deque()
     drawn: list[Conversation] = []
     while chars > 0 and deck and len(drawn) < MOST_CONVERSATIONS:
-        chained = _deal(deck, waiting, rng)
-        conversation = _interleave(chained, _system_text(chained, persona, rng), rng, typed)
+        dealt = _deal(deck, waiting, rng, chained)
+        conversation = _interleave(dealt, _system_text(dealt, persona, rng), rng, typed)
         drawn.append(conversation)
         chars -= conversation.chars
     return drawn
@@ -67,9 +69,9 @@ def _copies(dialogue: Dialogue) -> int:
     return max(copies, COPIES_OF_RECALLING) if any(recalls(turn.reply) for turn in dialogue.turns) else copies
 
 
-def _deal(deck: list[Dialogue], waiting: deque[Dialogue], rng: random.Random) -> list[Dialogue]:
+def _deal(deck: list[Dialogue], waiting: deque[Dialogue], rng: random.Random, chained: float) -> list[Dialogue]:
     """Take dialogues of different topics; one with a system text of its own stands alone."""
-    wanted = min(MOST_DIALOGUES, 1 + int(rng.expovariate(1 / MEAN_DIALOGUES)))
+    wanted = min(MOST_DIALOGUES, 1 + int(rng.expovariate(1 / chained)))
     dealt: list[Dialogue] = []
     topics: set[str] = set()
     passed: list[Dialogue] = []

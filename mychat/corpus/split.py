@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from mychat.corpus.augment import Typing
-from mychat.corpus.compose import draw_conversations
+from mychat.corpus.compose import CHAINED, draw_conversations
 from mychat.corpus.holdout import Exam, Holder, exam_conversation, line_key, rank, without_held_out, write_exams
 from mychat.corpus.messages import Conversation, Message, Role
 from mychat.corpus.texts import Text, name_of
@@ -79,7 +79,9 @@ class Split:
         return counts | {"overlap": asdict(self.overlap)}
 
 
-def split_words(words: Words, train_chars: int, seed: int, typing: Typing | None = None) -> Split:
+def split_words(
+    words: Words, train_chars: int, seed: int, typing: Typing | None = None, chained: float = CHAINED
+) -> Split:
     """Split, draw the training conversations of the dialogues, and remove what overlaps.
 
     Raises: CorpusError when there is too little to hold anything out.
@@ -92,7 +94,7 @@ def split_words(words: Words, train_chars: int, seed: int, typing: Typing | None
             side.exams = write_exams(words.dialogues, learnt, which, holder)
             side.conversations = [exam_conversation(exam, seed) for exam in side.exams]
         asked = {line_key(exam.asked[-1].content) for side in (validation, test) for exam in side.exams}
-        train.conversations = draw_conversations(learnt, words.persona, train_chars, seed, typing, asked)
+        train.conversations = draw_conversations(learnt, words.persona, train_chars, seed, typing, asked, chained)
     drawn = len(train.conversations)
     _split_conversations(words.conversations, train, validation, test, seed)
     _split_texts(words.texts, train, validation, test, seed, required=not words.is_chat)

@@ -45,7 +45,7 @@ def _generate_group(
     said: list[list[int]] = [[] for _ in prompts]
     going = list(range(len(prompts)))
     while True:
-        logits = decoder.logits(decoder.hidden(ids, cache)[:, -1]).float().cpu()
+        logits = decoder.logits(decoder.hidden(ids, cache)[:, -1]).float().cpu().numpy()
         staying = []
         for row, number in enumerate(going):
             id_ = choosers[number].choose(logits[row])

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from mychat.generate.decoder import Decoder
+from mychat.generate.sampling import Logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def beam_search(
     end: int,
     most: int,
     length_penalty: float = 1.0,
-    adjust: Callable[[Tensor, list[int]], Tensor] = lambda scores, _reply: scores,
+    adjust: Callable[[Logits, list[int]], Logits] = lambda scores, _reply: scores,
 ) -> list[Beam]:
     """Return the best `width` replies, best first.
 
@@ -49,8 +50,8 @@ def beam_search(
     finished: list[Beam] = []
     for step in range(1, most + 1):
         logprobs = decoder.logits(hidden).float().cpu().log_softmax(-1)
-        rows = [adjust(row, reply) for row, reply in zip(logprobs, replies, strict=True)]
-        scores = totals[:, None] + torch.stack(rows)
+        rows = [adjust(row, reply) for row, reply in zip(logprobs.numpy(), replies, strict=True)]
+        scores = totals[:, None] + torch.from_numpy(np.stack(rows))
         best = torch.topk(scores.flatten(), min(2 * width, scores.numel()))
         going: list[tuple[int, int, float]] = []
         for place, (total, flat) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):

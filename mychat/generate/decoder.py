@@ -31,10 +31,15 @@ class KVCache:
 
     def __init__(self, batch: int, config: ModelConfig, room: int, like: Tensor) -> None:
         shape = (config.n_layer, 2, batch, config.n_kv_head, room, config.head_dim)
-        self.kv = torch.empty(shape, device=like.device, dtype=like.dtype)
+        self._hold(torch.empty(shape, device=like.device, dtype=like.dtype))
         self.length = 0
         self.padding: Tensor | None = None
         """Tokens of padding before each row, (B,); None: no row has any."""
+
+    def _hold(self, kv: Tensor) -> None:
+        self.kv = kv
+        self.layers = [(keys, values) for keys, values in kv]
+        """Of each layer, views of (B, K, room, D): taking them apart costs as much as using them."""
 
     def pad(self, padding: Sequence[int]) -> None:
         """Say how much padding stands before each row. For an empty cache."""
@@ -47,13 +52,16 @@ class KVCache:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only, in this order; a row may come twice."""
-        self.kv = self.kv.index_select(2, rows)
+        self._hold(self.kv.index_select(2, rows))
         self.padding = None if self.padding is None else self.padding.index_select(0, rows)
 
 
 @dataclass(slots=True)
 class _Layer:
-    """One block's weights. `qk_norm` (H + K, D): each head's, the scale of the scores in the queries'."""
+    """One block's weights, matrices as (in, out). `qk_norm` (H + K, D): each head's, the scores' scale in the queries'.
+
+    Those of norms hold the square root of what they are the mean over: `_normed` divides by the sum.
+    """
 
     norm: Tensor
     qkv: Tensor
@@ -72,14 +80,19 @@ class _Layer:
         n_head = attention.q_proj.out_features // attention.head_dim
         n_kv_head = attention.k_proj.out_features // attention.head_dim
         return cls(
-            norm=block.input_layernorm.weight.detach(),
-            qkv=_joined(attention.q_proj, attention.k_proj, attention.v_proj),
-            qk_norm=torch.cat((q.expand(n_head, -1), k.expand(n_kv_head, -1))).detach(),
-            out=attention.o_proj.weight.detach(),
-            ff_norm=block.post_attention_layernorm.weight.detach(),
-            gate_up=_joined(ff.gate_proj, ff.up_proj),
-            down=ff.down_proj.weight.detach(),
+            norm=_norm_weight(block.input_layernorm.weight),
+            qkv=_joined(attention.q_proj, attention.k_proj, attention.v_proj).T,
+            qk_norm=_norm_weight(torch.cat((q.expand(n_head, -1), k.expand(n_kv_head, -1)))),
+            out=attention.o_proj.weight.detach().T,
+            ff_norm=_norm_weight(block.post_attention_layernorm.weight),
+            gate_up=_joined(ff.gate_proj, ff.up_proj).T,
+            down=ff.down_proj.weight.detach().T,
         )
+
+
+def _norm_weight(weight: Tensor) -> Tensor:
+    scaled: Tensor = (weight.detach().float() * weight.shape[-1] ** 0.5).to(weight.dtype)
+    return scaled
 
 
 def _joined(*projections: nn.Linear) -> Tensor:
@@ -98,8 +111,15 @@ class Decoder:
         self.config = model.config
         self.embedding = model.embed_tokens.weight.detach()
         self.layers = [_Layer.of(block) for block in model.layers if isinstance(block, Block)]
-        self.norm = model.norm.weight.detach()
+        self.norm = _norm_weight(model.norm.weight)
         self._rotary = self._rotary_table(model.config.context_length)
+        size = min(BLOCK, model.config.context_length)
+        self._ahead = self.embedding.new_full((size, size), float("-inf")).triu_(1)
+        """Added to the scores of new tokens among themselves."""
+        self._least = {
+            width: torch.tensor((width * model.config.norm_eps) ** 0.5, device=self.embedding.device)
+            for width in (model.config.n_embd, model.config.head_dim)
+        }
 
     def _rotary_table(self, length: int) -> tuple[Tensor, Tensor]:
         """Return cosines and signed sines, (length, 1, D): the same for every head."""
@@ -114,19 +134,24 @@ class Decoder:
     @torch.inference_mode()
     def hidden(self, ids: Tensor, cache: KVCache) -> Tensor:
         """Run new ids (B, T) after those in the cache, which grows by them: -> (B, T, C), normalised."""
-        x = F.embedding(ids, self.embedding)
-        start, end = cache.length, cache.length + ids.shape[1]
+        B, T = ids.shape
+        x = F.embedding(ids.flatten(), self.embedding)  # (N, C)
+        start, end = cache.length, cache.length + T
+        unseen = None
         if cache.padding is None:
-            cos, sin = (table[start:end] for table in self._rotary)
+            cos, sin = (table[start:end].repeat(B, 1, 1) for table in self._rotary)
         else:
-            positions = (torch.arange(start, end, device=ids.device) - cache.padding[:, None]).clamp(min=0)
+            positions = (torch.arange(start, end, device=ids.device) - cache.padding[:, None]).clamp(min=0).flatten()
             cos, sin = (table[positions] for table in self._rotary)
-        for index, layer in enumerate(self.layers):
-            x = x + self._attend(layer, x, (cos, sin), cache, index)
-            gate, up = F.linear(self._normed(x, layer.ff_norm), layer.gate_up).chunk(2, -1)
-            x = x + F.linear(F.silu(gate) * up, layer.down)
+            padding = cache.padding.repeat_interleave(self.config.n_kv_head)[:, None]
+            unseen = torch.arange(end, device=ids.device) < padding
+        for layer, kv in zip(self.layers, cache.layers, strict=True):
+            y = self._attend(layer, self._normed(x, layer.norm), (cos, sin), kv, start, unseen)
+            x = torch.addmm(x, y, layer.out)
+            gate, up = torch.mm(self._normed(x, layer.ff_norm), layer.gate_up).chunk(2, -1)
+            x = torch.addmm(x, F.silu(gate).mul_(up), layer.down)
         cache.length = end
-        return self._normed(x, self.norm)
+        return self._normed(x, self.norm).view(B, T, -1)
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
@@ -134,43 +159,48 @@ class Decoder:
         return F.linear(hidden, self.embedding)
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x, weight.shape[-1:], None, self.config.norm_eps) * weight
+        """RMSNorm over the last dimension D: x / sqrt(sum of squares + D eps), the weight sqrt(D) times as large.
 
-    def _attend(self, layer: _Layer, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, index: int) -> Tensor:
-        B, T, _ = x.shape
+        `F.rms_norm` is nine operations on a CPU; here an operation costs more to call than to do.
+        """
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        return (x / torch.hypot(length, self._least[x.shape[-1]])).to(x.dtype) * weight
+
+    def _attend(
+        self, layer: _Layer, x: Tensor, rotary: tuple[Tensor, Tensor], kv: tuple[Tensor, Tensor], start: int,
+        unseen: Tensor | None,
+    ) -> Tensor:  # fmt: skip
+        """Attend from new tokens, (N, C) -> (N, H * D), to all so far but `unseen` (B * K, S)."""
         H, K, D = self.config.n_head, self.config.n_kv_head, self.config.head_dim
-        start, end = cache.length, cache.length + T
-        heads = F.linear(self._normed(x, layer.norm), layer.qkv).view(B, T, H + 2 * K, D)
-        qk = rotate(self._normed(heads[:, :, : H + K], layer.qk_norm), *rotary)
-        keys, values = cache.kv[index]
-        keys[:, :, start:end] = qk[:, :, H:].transpose(1, 2)
-        values[:, :, start:end] = heads[:, :, H + K :].transpose(1, 2)
+        keys, values = kv
+        B = len(keys)
+        T, N = len(x) // B, len(x)
+        heads = torch.mm(x, layer.qkv).view(N, H + 2 * K, D)
+        qk = self._normed(heads[:, : H + K], layer.qk_norm)
+        qk = rotate(qk, *rotary).view(B, T, H + K, D)
+        end = start + T
+        keys.narrow(2, start, T).copy_(qk[:, :, H:].transpose(1, 2))
+        values.narrow(2, start, T).copy_(heads.view(B, T, H + 2 * K, D)[:, :, H + K :].transpose(1, 2))
+        keys, values = (one.narrow(2, 0, end).view(B * K, end, D) for one in kv)
         queries = qk[:, :, :H].view(B, T, K, H // K, D).permute(0, 2, 3, 1, 4)
         if T <= BLOCK:
-            y = _look(queries, keys[:, :, :end], values[:, :, :end], cache.padding)
+            y = self._look(queries, keys, values, unseen)
         else:
-            y = torch.cat(
-                [
-                    _look(part, keys[:, :, :stop], values[:, :, :stop], cache.padding)
-                    for part, stop in (
-                        (queries[:, :, :, at : at + BLOCK], min(end, start + at + BLOCK)) for at in range(0, T, BLOCK)
-                    )
-                ],
-                dim=3,
-            )
-        return F.linear(y.permute(0, 3, 1, 2, 4).reshape(B, T, H * D), layer.out)
+            parts = []
+            for at in range(0, T, BLOCK):
+                stop = min(end, start + at + BLOCK)
+                part = None if unseen is None else unseen[:, :stop]
+                parts.append(self._look(queries[:, :, :, at : at + BLOCK], keys[:, :stop], values[:, :stop], part))
+            y = torch.cat(parts, dim=3)
+        return y.permute(0, 3, 1, 2, 4).reshape(N, H * D)
 
-
-def _look(queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None) -> Tensor:
-    """Attend: queries (B, K, G, T, D) to keys and values (B, K, S, D), of which the last T are their own."""
-    B, K, G, T, D = queries.shape
-    S = keys.shape[2]
-    scores = torch.matmul(queries.reshape(B, K, G * T, D), keys.mT).view(B, K, G, T, S)
-    if T > 1:
-        ahead = torch.ones(T, T, dtype=torch.bool, device=scores.device).triu_(1)
-        scores[..., S - T :].masked_fill_(ahead, float("-inf"))
-    if padding is not None:
-        unseen = torch.arange(S, device=scores.device) < padding[:, None]
-        scores.masked_fill_(unseen[:, None, None, None], torch.finfo(scores.dtype).min)  # -inf everywhere were NaN
-    shares = torch.softmax(scores, -1).view(B, K, G * T, S)
-    return torch.matmul(shares, values).view(B, K, G, T, D)
+    def _look(self, queries: Tensor, keys: Tensor, values: Tensor, unseen: Tensor | None) -> Tensor:
+        """Attend: queries (B, K, G, T, D) to keys and values (B * K, S, D), of which the last T are their own."""
+        B, K, G, T, D = queries.shape
+        S = keys.shape[1]
+        scores = torch.bmm(queries.reshape(B * K, G * T, D), keys.mT)
+        if T > 1:
+            scores.view(B * K, G, T, S)[..., S - T :].add_(self._ahead[:T, :T])
+        if unseen is not None:
+            scores.masked_fill_(unseen[:, None], torch.finfo(scores.dtype).min)  # -inf everywhere were NaN
+        return torch.bmm(torch.softmax(scores, -1), values).view(B, K, G, T, D)

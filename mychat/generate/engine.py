@@ -140,7 +140,7 @@ class Engine:
         drafted: list[int] = []
         while True:
             held = len(self.stream.ids) - len(drafted)
-            for accepted, logits in enumerate(self.decoder.logits(hidden)):
+            for accepted, logits in enumerate(self.decoder.logits(hidden).float().cpu().numpy()):
                 id_ = chooser.choose(logits)
                 yield id_
                 self.drafter.push(id_)
@@ -153,10 +153,9 @@ class Engine:
             hidden = self.stream.feed([id_, *drafted])
 
     def _chooser(self, options: SamplingOptions, seed: int, begun: Sequence[int] = ()) -> Chooser:
-        generator = torch.Generator().manual_seed(seed)
         biases = {tuple(self.encode(text)): bias for text, bias in options.biases().items()}
         banned = BannedTexts(self.tokenizer, options.ban).ids if options.ban else None
-        return Chooser(options, generator, biases, banned, begun)
+        return Chooser(options, seed, biases, banned, begun)
 
     def _scores(self, ids: Sequence[int], alternatives: int) -> list[TokenScore]:
         """Score every id but the first by what stands before it."""

@@ -1,23 +1,25 @@
 """From logits to the next id: small pure functions, applied in the order of `Chooser.scores`.
 
-Shapes: logits (V,) in fp32, ids (n,).
+In NumPy: over one row of logits an operation of torch costs more to call than to do.
+Shapes: logits (V,) in fp32, on the CPU. What a function returns may be what it was given.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from mychat.config import SamplingOptions
 
-NEVER = float("-inf")
-LIKELY = 64
-"""Ids sorted first, in search of those that reach `top_p`; mostly they do."""
+Logits = NDArray[np.float32]
+NEVER = np.float32("-inf")
 
 
-def add_biases(logits: Tensor, ids: Sequence[int], biases: Mapping[tuple[int, ...], float]) -> Tensor:
+def add_biases(logits: Logits, ids: Sequence[int], biases: Mapping[tuple[int, ...], float]) -> Logits:
     """Add each bias to the last id of its stretch where `ids` end with what comes before it."""
     found: dict[int, float] = {}
     for stretch, bias in biases.items():
@@ -26,82 +28,99 @@ def add_biases(logits: Tensor, ids: Sequence[int], biases: Mapping[tuple[int, ..
             found[stretch[-1]] = found.get(stretch[-1], 0.0) + bias
     if not found:
         return logits
-    return logits.index_add(0, torch.tensor(list(found)), torch.tensor(list(found.values())))
+    logits = logits.copy()
+    logits[list(found)] += np.array(list(found.values()), np.float32)
+    return logits
 
 
-def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
+def penalise_repetition(logits: Logits, ids: Sequence[int], penalty: float) -> Logits:
     """Make `ids` less likely: divide positive logits, multiply negative ones. Source: arXiv:1909.05858."""
-    if penalty == 1.0 or not len(ids):
+    if penalty == 1.0 or not ids:
         return logits
-    seen = torch.unique(ids)
+    seen = list(set(ids))
+    logits = logits.copy()
     scores = logits[seen]
-    return logits.index_put((seen,), torch.where(scores > 0, scores / penalty, scores * penalty))
+    logits[seen] = np.where(scores > 0, scores / np.float32(penalty), scores * np.float32(penalty))
+    return logits
 
 
-def penalise_counts(logits: Tensor, ids: Tensor, frequency: float, presence: float) -> Tensor:
+def penalise_counts(logits: Logits, ids: Sequence[int], frequency: float, presence: float) -> Logits:
     """Take `frequency` for each time that `ids` hold an id, and `presence` once. Source: OpenAI's API reference."""
-    if not len(ids) or not (frequency or presence):
+    if not ids or not (frequency or presence):
         return logits
-    seen, counts = torch.unique(ids, return_counts=True)
-    return logits.index_add(0, seen, -(frequency * counts + presence))
+    counts = Counter(ids)
+    logits = logits.copy()
+    logits[list(counts)] -= np.array([frequency * count + presence for count in counts.values()], np.float32)
+    return logits
 
 
-def ban_repeats(logits: Tensor, reply: Tensor, n: int) -> Tensor:
+def rule_out(logits: Logits, ids: Sequence[int]) -> Logits:
+    """Make `ids` impossible."""
+    if not ids:
+        return logits
+    logits = logits.copy()
+    logits[list(ids)] = NEVER
+    return logits
+
+
+def ban_repeats(logits: Logits, reply: Sequence[int], n: int) -> Logits:
     """Rule out every id that would make the reply's last n ids a stretch it holds already; 0 rules out none.
 
     Source: arXiv:1705.04304, section 2.5 (there for n = 3). A reply can then not run in circles.
     """
     if n == 0 or len(reply) < n:
         return logits
-    stretches = reply.unfold(0, n, 1)
-    banned = stretches[(stretches[:, :-1] == reply[len(reply) - n + 1 :]).all(-1), -1]
-    return logits.index_fill(0, banned, NEVER)
+    before = reply[len(reply) - n + 1 :]
+    return rule_out(logits, [reply[at + n - 1] for at in range(len(reply) - n + 1) if reply[at : at + n - 1] == before])
 
 
-def keep_top_k(logits: Tensor, k: int) -> Tensor:
+def keep_top_k(logits: Logits, k: int) -> Logits:
     """Keep the k largest, and what ties with the last of them; 0 keeps all."""
     if k == 0 or k >= len(logits):
         return logits
-    return logits.masked_fill(logits < torch.topk(logits, k).values[-1], NEVER)
+    return np.where(logits < np.partition(logits, -k)[-k], NEVER, logits)
 
 
-def keep_top_p(logits: Tensor, p: float) -> Tensor:
+def keep_top_p(logits: Logits, p: float) -> Logits:
     """Keep the smallest set of most likely ids whose probability reaches p. Source: arXiv:1904.09751."""
     if p >= 1.0:
         return logits
-    total = logits.logsumexp(-1)
-    for most in (min(LIKELY, len(logits)), len(logits)):
-        ordered, order = torch.topk(logits, most)
-        probabilities = (ordered - total).exp()
-        reached = probabilities.cumsum(-1)
-        if reached[-1] >= p:
-            break
-    kept = reached - probabilities < p  # what stands before it does not suffice yet
-    return torch.full_like(logits, NEVER).index_copy(0, order[kept], ordered[kept])
+    shares = np.exp(logits - logits.max())
+    total = float(shares.sum())
+    # all that are less likely than this make up less than 1 - p together
+    found = np.flatnonzero(shares >= (1 - p) * total / len(logits))
+    found = found[np.argsort(-shares[found], kind="stable")]
+    reached = np.cumsum(shares[found], dtype=np.float64)
+    return _only(logits, found[reached - shares[found] < p * total])  # what stands before it does not suffice yet
 
 
-def keep_min_p(logits: Tensor, min_p: float) -> Tensor:
+def keep_min_p(logits: Logits, min_p: float) -> Logits:
     """Keep ids at least `min_p` times as probable as the most likely. Source: arXiv:2407.01082."""
     if min_p == 0.0:
         return logits
-    probabilities = logits.softmax(-1)
-    return logits.masked_fill(probabilities < min_p * probabilities.max(), NEVER)
+    return np.where(logits < logits.max() + np.float32(math.log(min_p)), NEVER, logits)
 
 
-def keep_typical(logits: Tensor, p: float) -> Tensor:
+def keep_typical(logits: Logits, p: float) -> Logits:
     """Keep the ids whose surprise is nearest to the entropy, the fewest whose probability reaches p.
 
     Source: Meister et al. 2023, arXiv:2202.00666.
     """
     if p >= 1.0:
         return logits
-    surprise = -logits.log_softmax(-1)
-    probabilities = (-surprise).exp()
-    entropy = (probabilities * surprise).nansum()
-    order = torch.sort((surprise - entropy).abs(), stable=True).indices
-    reached = probabilities[order].cumsum(-1)
-    beyond = order[reached - probabilities[order] >= p]
-    return logits.index_fill(0, beyond, NEVER)
+    found = np.flatnonzero(logits > NEVER)
+    below = (logits[found] - logits.max()).astype(np.float64)
+    surprise = np.log(np.exp(below).sum()) - below
+    shares = np.exp(-surprise)
+    order = np.argsort(np.abs(surprise - (shares * surprise).sum()), kind="stable")
+    reached = shares[order].cumsum()
+    return _only(logits, found[order[reached - shares[order] < p]])
+
+
+def _only(logits: Logits, ids: NDArray[np.intp]) -> Logits:
+    kept = np.full_like(logits, NEVER)
+    kept[ids] = logits[ids]
+    return kept
 
 
 class Chooser:
@@ -114,42 +133,42 @@ class Chooser:
     def __init__(
         self,
         options: SamplingOptions,
-        generator: torch.Generator,
+        seed: int,
         biases: Mapping[tuple[int, ...], float] | None = None,
         banned: Callable[[list[int]], list[int]] | None = None,
         begun: Sequence[int] = (),
     ) -> None:
-        self.options, self.generator, self.biases, self.banned = options, generator, biases or {}, banned
+        self.options, self.biases, self.banned = options, biases or {}, banned
+        self._random = np.random.default_rng(seed).random
         self.reply = list(begun)
 
-    def after(self, logits: Tensor, reply: list[int]) -> Tensor:
-        """Return the logits (V,) that may follow a reply: biased, penalised, without what is banned."""
+    def after(self, logits: Logits, reply: list[int]) -> Logits:
+        """Return the logits that may follow a reply: biased, penalised, without what is banned."""
         options = self.options
         logits = add_biases(logits, reply, self.biases)
-        if self.banned and (banned := self.banned(reply)):
-            logits = logits.index_fill(0, torch.tensor(banned), NEVER)
-        if not reply:
-            return logits
-        said = torch.tensor(reply)
-        logits = penalise_repetition(logits, said, options.repetition_penalty)
-        logits = penalise_counts(logits, said, options.frequency_penalty, options.presence_penalty)
-        return ban_repeats(logits, said, options.no_repeat_ngram)
+        if self.banned:
+            logits = rule_out(logits, self.banned(reply))
+        logits = penalise_repetition(logits, reply, options.repetition_penalty)
+        logits = penalise_counts(logits, reply, options.frequency_penalty, options.presence_penalty)
+        return ban_repeats(logits, reply, options.no_repeat_ngram)
 
-    def scores(self, logits: Tensor) -> Tensor:
-        """Return the logits (V,) that the next id is drawn from: filtered, and divided by the temperature."""
+    def scores(self, logits: Logits) -> Logits:
+        """Return the logits that the next id is drawn from: filtered, and divided by the temperature."""
         options = self.options
-        logits = self.after(logits.float().cpu(), self.reply)
+        logits = self.after(logits, self.reply)
         if options.temperature == 0:
             return logits
-        logits = keep_top_k(logits / options.temperature, options.top_k)
+        logits = keep_top_k(logits / np.float32(options.temperature), options.top_k)
         return keep_typical(keep_min_p(keep_top_p(logits, options.top_p), options.min_p), options.typical_p)
 
-    def choose(self, logits: Tensor) -> int:
-        """Choose the next id by the logits (V,) after the reply so far."""
+    def choose(self, logits: Logits) -> int:
+        """Choose the next id by the logits after the reply so far."""
         scores = self.scores(logits)
         if self.options.temperature == 0:
             id_ = int(scores.argmax())
         else:
-            id_ = int(torch.multinomial(scores.softmax(-1), 1, generator=self.generator))
+            found = np.flatnonzero(scores > NEVER)
+            reached = np.exp(scores[found] - scores[found].max()).cumsum(dtype=np.float64)
+            id_ = int(found[min(np.searchsorted(reached, self._random() * reached[-1], "right"), len(found) - 1)])
         self.reply.append(id_)
         return id_

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mychat.config import SAMPLING_NAMES, ModelConfig, SamplingOptions
 from mychat.corpus.augment import Typing
+from mychat.corpus.compose import CHAINED
 from mychat.corpus.origin import LINES_FILE, list_lines, write_lines
 from mychat.corpus.replay import REPLAY_FILE, load_replay, mixed_in
 from mychat.corpus.split import Split, split_words
@@ -36,7 +37,7 @@ from mychat.train.network import ScoredGPT, compile_layers, full_weights, spread
 from mychat.train.optimizer import SplitOptimizer
 from mychat.train.plan import FEWEST_STEPS, OFF_SHARE, SAMPLES_PER_EXAM, SECONDS_TO_FINISH, Plan, make_plan
 from mychat.train.probe import Probe, choose_probe
-from mychat.train.recipe import DEFAULT_MINUTES, Recipe, chars_to_draw, choose_recipe
+from mychat.train.recipe import CHAINED_FROM_BASE, DEFAULT_MINUTES, Recipe, chars_to_draw, choose_recipe
 from mychat.train.request import TrainRequest
 from mychat.train.setup import Setup
 from mychat.train.snapshots import fits, keep_step, kept_steps
@@ -84,7 +85,8 @@ class Job:
         before = partial or self.parent
         self.identity = self._identity()
         typing = Typing.of(asdict(self.settings))
-        self.split = split_words(self.words, int(self.identity["train_chars"]), self.settings.seed, typing)
+        chained = CHAINED_FROM_BASE if self.parent else CHAINED
+        self.split = split_words(self.words, int(self.identity["train_chars"]), self.settings.seed, typing, chained)
         yield self._corpus_read()
         side = self.split.train
         held_out = self.split.held_out_lines()

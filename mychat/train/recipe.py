@@ -41,6 +41,10 @@ BATCH_TOKENS = {
 """The smallest that Muon's own work leaves worth while, and the largest."""
 MATRIX_RATE = {"nano": 0.015}
 OTHER_MATRIX_RATE, LEARNING_RATE = 0.02, 0.004
+MATRIX_RATE_ON, LEARNING_RATE_ON = 0.01, 0.0004
+"""For a model that goes on from another: faster ones forget how to copy words that the new text does not hold."""
+CHAINED_FROM_BASE = 3.5
+"""`mychat.corpus.compose.CHAINED`, for a base model: it has the context to remember further back."""
 
 CHARS_PER_ID, MOST_CHARS_PER_ID = 100, 1000
 """Of training text, for each id of the vocabulary and each epoch: rare ids are learnt by heart before the rest."""
@@ -97,6 +101,7 @@ def choose_recipe(
     epochs = 1.0 if drawn else max(1.0, seen * CHARS_PER_TOKEN / max(1, chars))
     ids = min(most_ids, int(chars / min(MOST_CHARS_PER_ID, CHARS_PER_ID * epochs)))
     doublings = math.log2(epochs)
+    matrix_rate = MATRIX_RATE_ON if like else MATRIX_RATE.get(size, OTHER_MATRIX_RATE)
     beyond = max(0.0, doublings - math.log2(FRESH_EPOCHS))
     return Recipe(
         size=size,
@@ -105,8 +110,8 @@ def choose_recipe(
         batch_tokens=batch_tokens,
         dropout=_given(settings.dropout, round(min(MOST_DROPOUT, DROPOUT_PER_DOUBLING[size] * beyond), 2)),
         weight_decay=_given(settings.weight_decay, round(min(MOST_WEIGHT_DECAY, WEIGHT_DECAY * (1 + doublings)), 3)),
-        matrix_learning_rate=_given(settings.matrix_learning_rate, MATRIX_RATE.get(size, OTHER_MATRIX_RATE)),
-        learning_rate=_given(settings.learning_rate, LEARNING_RATE),
+        matrix_learning_rate=_given(settings.matrix_learning_rate, matrix_rate),
+        learning_rate=_given(settings.learning_rate, LEARNING_RATE_ON if like else LEARNING_RATE),
     )
 
 

@@ -1,52 +1,119 @@
-"""Greedy decoding of the same weights by mychat and by transformers, in turn; prints tokens per second and the ratio.
+"""A checkpoint's replies by mychat (drafting or not), transformers and llama.cpp, in turn, greedy.
 
-Usage: python bench/generate_speed.py [CHECKPOINT] [ROUNDS]
+Usage: python -m bench.generate_speed [CHECKPOINT] [--rounds 3] [--questions 60]
+
+The questions are those of its persona that training never saw. Prints tokens of the reply by the seconds from the
+question to the reply's end, medians over the replies. llama.cpp runs the same weights as f32, bf16 and q8_0, with one
+thread and with all; without llama-cpp-python or `gguf` it is left out.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM
 
-from mychat.config import SamplingOptions
+from bench.generate_peers import Contender, llama, transformers
+from mychat.config import SAMPLING_NAMES, SamplingOptions, find_words
 from mychat.corpus.messages import Message
+from mychat.corpus.split import split_words
+from mychat.corpus.words import load_words
 from mychat.events import ReplyEnd
 from mychat.generate.engine import Engine
-from mychat.model.checkpoint import load_checkpoint
+from mychat.model.checkpoint import Checkpoint, load_checkpoint
+from mychat.model.host import keep_heap
 from mychat.model.record import find_checkpoint
 
-PROMPTS = ["hi", "what are you?", "what is a token?", "how do I train on my own text?", "tell me a story"]
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, and as ids."""
+
+    messages: list[Message]
+    ids: list[int]
 
 
-def main(name: str = "milo", rounds: str = "5") -> None:
-    path = find_checkpoint(name)
-    engine = Engine(load_checkpoint(path))
-    peer = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
-    options = SamplingOptions(temperature=0, max_new_tokens=60)
-    ours, theirs, same = [], [], 0
-    for _ in range(int(rounds)):
-        for prompt in PROMPTS:
-            messages = [Message("user", prompt)]
-            *_, end = engine.reply(messages, options)
-            assert isinstance(end, ReplyEnd)
-            ours.append(end.tokens_per_second)
-            ids = torch.tensor([engine.prompt_ids(messages)])
-            started = time.perf_counter()
-            with torch.inference_mode():
-                said = peer.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=60, do_sample=False,
-                                     repetition_penalty=1.0)  # fmt: skip
-            new = said.shape[1] - ids.shape[1]
-            theirs.append(new / (time.perf_counter() - started))
-            same += said[0, ids.shape[1] :].tolist()[: len(end.ids)] == list(end.ids)
-    ratio = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
-    print(f"mychat        {statistics.median(ours):7.0f} tokens/s")
-    print(f"transformers  {statistics.median(theirs):7.0f} tokens/s")
-    print(f"ratio         {ratio:7.2f}  (median of pairs; same text in {same} of {len(ours)})")
+Speaker = Callable[[Question, int], tuple[list[int], float]]
+"""A question, rendered, and the number of ids of its reply -> the ids, seconds."""
+
+
+def ours(checkpoint: Checkpoint, *, speculate: bool) -> Speaker:
+    engine = Engine(checkpoint, speculate=speculate)
+
+    def speak(question: Question, count: int) -> tuple[list[int], float]:
+        started = time.perf_counter()
+        *_, end = engine.reply(question.messages, SamplingOptions(temperature=0, max_new_tokens=count))
+        assert isinstance(end, ReplyEnd)
+        return list(end.ids), time.perf_counter() - started
+
+    return speak
+
+
+def peer(run: Contender) -> Speaker:
+    def speak(question: Question, count: int) -> tuple[list[int], float]:
+        said, first, rest = run(question.ids, count)
+        return said, first + rest
+
+    return speak
+
+
+def speakers(checkpoint: Checkpoint, folder: Path) -> dict[str, Speaker]:
+    config, weights = checkpoint.config, {name: tensor.float() for name, tensor in checkpoint.weights.items()}
+    most = torch.get_num_threads()
+    found = {"mychat": ours(checkpoint, speculate=True), "mychat, no drafts": ours(checkpoint, speculate=False)}
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        found[f"transformers {name}"] = peer(transformers(config, weights, dtype, most))
+    try:
+        from bench.gguf_file import write_gguf
+
+        for kind in ("f32", "bf16", "q8_0"):
+            write_gguf(config, weights, folder / f"{kind}.gguf", kind)
+            for threads in sorted({1, most}):
+                found[f"llama.cpp {kind}, {threads} thread(s)"] = peer(llama(folder / f"{kind}.gguf", threads))
+    except ImportError as error:
+        print(f"llama.cpp is left out: {error}")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("checkpoint", nargs="?", default="milo")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--questions", type=int, default=60)
+    given = parser.parse_args()
+    keep_heap()
+    checkpoint = load_checkpoint(find_checkpoint(given.checkpoint))
+    engine = Engine(checkpoint)
+    sources = [find_words(name) for name in checkpoint.record["data"]["sources"]]
+    seed = checkpoint.record["settings"]["seed"]
+    exams = split_words(load_words(sources, SAMPLING_NAMES), 10_000, seed).test.exams
+    asked = [list(exam.asked) for exam in exams[:: max(1, len(exams) // given.questions)]]
+    questions = [Question(messages, engine.prompt_ids(messages)) for messages in asked]
+    lengths = list(map(len, engine.replies([one.ids for one in questions], SamplingOptions(temperature=0))))
+    with tempfile.TemporaryDirectory() as folder:
+        found = speakers(checkpoint, Path(folder))
+        speeds: dict[str, list[float]] = {name: [] for name in found}
+        same = dict.fromkeys(found, 0)
+        for _ in range(given.rounds):
+            for question, length in zip(questions, lengths, strict=True):
+                said = {}
+                for name, speak in found.items():
+                    said[name], seconds = speak(question, length)
+                    speeds[name].append(length / seconds)
+                    same[name] += said[name] == said["mychat"]
+    first = statistics.median(speeds["mychat"])
+    print(f"{len(questions)} replies of {statistics.median(lengths):.0f} tokens, {given.rounds} rounds")
+    for name in sorted(found, key=lambda one: -statistics.median(speeds[one])):
+        speed = statistics.median(speeds[name])
+        share = same[name] / len(speeds[name])
+        print(f"  {name:28} {speed:8,.0f} tokens/s   mychat is {first / speed:5.2f} times as fast   same {share:4.0%}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

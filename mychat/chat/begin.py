@@ -31,6 +31,7 @@ def begin_session(
         sampling = SamplingOptions().updated(speaker.persona.sampling).updated(options)
         session = ChatSession(speaker.engine, sampling, speaker.character.system, by=speaker.by)
         session.file = new_session(speaker.by.checkpoint, session.about()) if keep else None
+        speaker.engine.read_ahead(lambda: session.window().messages)
         return speaker, session
     if not resume:
         kept = list_sessions()
@@ -48,6 +49,7 @@ def begin_session(
     session.file = file if keep else None
     session.system = system or session.system
     session.options = session.options.updated(options)
+    speaker.engine.read_ahead(lambda: session.window().messages)
     return speaker, session
 
 

@@ -39,6 +39,10 @@ class ChatEngine(Protocol):
         """Return the text of ids."""
         ...
 
+    def read(self, messages: Sequence[Message]) -> None:
+        """Read messages, so that a reply after them need not."""
+        ...
+
     def score(
         self, messages: Sequence[Message], reply: Sequence[int], alternatives: int
     ) -> tuple[list[list[TokenScore]], list[TokenScore]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from threading import Thread
@@ -21,6 +22,7 @@ class WaitingEngine:
     def __init__(self, load: Callable[[], ChatEngine]) -> None:
         self._engine: Future[ChatEngine] = Future()
         self._load = load
+        self._reading: Thread | None = None
         Thread(target=self._run, name="engine").start()
 
     def _run(self) -> None:
@@ -28,6 +30,20 @@ class WaitingEngine:
             self._engine.set_result(self._load())
         except BaseException as error:
             self._engine.set_exception(error)
+
+    def read_ahead(self, messages: Callable[[], Sequence[Message]]) -> None:
+        """Let it read what a reply will need, as soon as it is there; a reply waits until it has."""
+        self._reading = Thread(target=self._read, args=(messages,), name="reading")
+        self._reading.start()
+
+    def _read(self, messages: Callable[[], Sequence[Message]]) -> None:
+        with contextlib.suppress(Exception):  # whoever asks for a reply is told
+            self._engine.result().read(messages())
+
+    def _idle(self) -> ChatEngine:
+        if self._reading:
+            self._reading.join()
+        return self._engine.result()
 
     @property
     def ready(self) -> bool:
@@ -64,10 +80,14 @@ class WaitingEngine:
         self, messages: Sequence[Message], reply: Sequence[int], alternatives: int
     ) -> tuple[list[list[TokenScore]], list[TokenScore]]:
         """Score the tokens of each message, and those of a reply after them."""
-        return self._engine.result().score(messages, reply, alternatives)
+        return self._idle().score(messages, reply, alternatives)
+
+    def read(self, messages: Sequence[Message]) -> None:
+        """Read messages, so that a reply after them need not."""
+        self._idle().read(messages)
 
     def reply(
         self, messages: Sequence[Message], options: SamplingOptions, begun: Sequence[int] = ()
     ) -> Iterator[ReplyEvent]:
         """Yield the reply as it grows, then its end."""
-        return self._engine.result().reply(messages, options, begun)
+        return self._idle().reply(messages, options, begun)

@@ -67,6 +67,12 @@ class Engine:
         """Return the text of ids."""
         return self.tokenizer.decode(ids)
 
+    def read(self, messages: Sequence[Message]) -> None:
+        """Read messages, so that a reply after them need not. Raises: ContextError."""
+        ids = self.prompt_ids(messages)
+        self._room(ids)
+        self.decoder.logits(self.stream.resume(ids)[-1:])
+
     def reply(
         self,
         messages: Sequence[Message],

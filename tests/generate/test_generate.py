@@ -139,3 +139,19 @@ def test_a_reply_left_in_the_middle_harms_nothing(engine: Engine) -> None:
     next(events)
     events.close()  # type: ignore[attr-defined]
     assert end_of(engine, "hi", GREEDY).ids == whole
+
+
+def test_what_was_read_ahead_is_not_read_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [Message("user", "hi"), Message("assistant", "I am Pip."), Message("user", "my name is Ana")]
+    engine.stream.rewind(0)
+    unread = [event for event in engine.reply(said, GREEDY) if isinstance(event, ReplyEnd)]
+    engine.stream.rewind(0)
+    engine.read(said[:2])
+    fed: list[int] = []
+    feed = engine.stream.feed
+    monkeypatch.setattr(engine.stream, "feed", lambda ids: fed.append(len(ids)) or feed(ids))
+    (end,) = (event for event in engine.reply(said, GREEDY) if isinstance(event, ReplyEnd))
+    assert end.ids == unread[0].ids
+    assert fed[0] <= engine.count_tokens(said) - engine.count_tokens(said[:2]) + 2
+    with pytest.raises(ContextError):
+        engine.read([Message("user", "x" * 1000)])

@@ -39,6 +39,12 @@ _SHORT_FORMS = {
 }  # fmt: skip
 
 
+_OPENINGS = ("请问", "那", "那么", "嗯，", "对了，", "哎，", "话说")
+_PARTICLES = "呢啊呀吧嘛哦啦"
+_SPARE_CHARACTERS = "你我的了呢啊呀吧吗就都还很会能可是"
+"""Chinese ones that a question can mostly do without."""
+
+
 def _table(pairs: Mapping[str, str]) -> tuple[re.Pattern[str], Mapping[str, str]]:
     longest = sorted(pairs, key=len, reverse=True)
     return re.compile(rf"(?<![\w'])({'|'.join(map(re.escape, longest))})(?![\w'])", re.IGNORECASE), pairs
@@ -56,11 +62,11 @@ class Typing:
     """How often a user line is typed differently: the share of lines for each way."""
 
     drop: float = 0.1
-    """A word left out, in lines of four words and more."""
+    """A word left out, in lines of four words and more; in Chinese a small character."""
     synonym: float = 0.1
     """English words of the same meaning."""
     contraction: float = 0.2
-    """`what is` for `what's`, `u` for `you`, no apostrophes; English."""
+    """`what is` for `what's`, `u` for `you`, no apostrophes; in Chinese an opening or a particle more or less."""
     typo: float = 0.05
     """Two letters exchanged, one doubled, left out, or hit beside."""
     case: float = 0.35
@@ -76,14 +82,19 @@ class Typing:
 
 
 def vary_typing(
-    text: str, rng: random.Random, keep: Collection[str] = (), typing: Typing | None = None, *, english: bool = True
+    text: str, rng: random.Random, keep: Collection[str] = (), typing: Typing | None = None, *, language: str = "en"
 ) -> str:
-    """Return `text` as another person might have typed it; never without the words to `keep`."""
+    """Return `text` as another person might have typed it; never without the words to `keep`.
+
+    Words and short forms vary in English (`en`) and Chinese (`zh`) alone.
+    """
     typing = typing or Typing()
+    respell = {"en": _respell, "zh": _respell_chinese}.get(language)
+    drop = _drop_character if language == "zh" else _drop_word
     ways: list[tuple[float, Callable[[], str]]] = [
-        (typing.drop, lambda: _drop_word(text, rng, keep)),
-        (typing.synonym if english else 0.0, lambda: _exchange_word(text, rng, keep)),
-        (typing.contraction if english else 0.0, lambda: _respell(text, rng, keep)),
+        (typing.drop, lambda: drop(text, rng, keep)),
+        (typing.synonym if language == "en" else 0.0, lambda: _exchange_word(text, rng, keep)),
+        (typing.contraction, lambda: respell(text, rng, keep) if respell else text),
         (typing.typo, lambda: _slip(text, rng, keep)),
         (typing.case, lambda: _change_case(text, rng)),
         (typing.end, lambda: _change_end(text, rng)),
@@ -106,6 +117,25 @@ def _drop_word(text: str, rng: random.Random, keep: Collection[str]) -> str:
         return text
     words.pop(rng.choice(spare))
     return " ".join(words)
+
+
+def _drop_character(text: str, rng: random.Random, keep: Collection[str]) -> str:
+    kept = {at for word in keep for one in re.finditer(re.escape(word), text) for at in range(*one.span())}
+    spare = [at for at, char in enumerate(text) if char in _SPARE_CHARACTERS and at not in kept]
+    if len(text) < 5 or not spare:
+        return text
+    at = rng.choice(spare)
+    return text[:at] + text[at + 1 :]
+
+
+def _respell_chinese(text: str, rng: random.Random, keep: Collection[str]) -> str:
+    if rng.random() < 0.4:
+        return rng.choice(_OPENINGS) + text
+    bare = text.rstrip("。？！?!.")
+    end = text[len(bare) :]
+    if bare[-1:] and bare[-1] in _PARTICLES and not any(bare.endswith(word) for word in keep):
+        return (bare[:-1] or bare) + end
+    return bare + rng.choice(_PARTICLES) + end
 
 
 def _exchange_word(text: str, rng: random.Random, keep: Collection[str]) -> str:
@@ -167,4 +197,5 @@ def _change_case(text: str, rng: random.Random) -> str:
 def _change_end(text: str, rng: random.Random) -> str:
     if rng.random() < 0.6 or not text[-1:].isalnum():
         return text.rstrip(".?!。？！") or text
-    return text + rng.choice(("?", ".", "!", "??", "...", " :)"))
+    marks = ("?", ".", "!", "??", "...", " :)") if text[-1].isascii() else ("？", "。", "！", "?", "……")
+    return text + rng.choice(marks)

@@ -44,10 +44,10 @@ def draw_conversations(
     `held_out`.
     """
     rng = random.Random(seed)
-    english = persona.language.partition("-")[0] == "en"
+    language = persona.language.partition("-")[0]
 
     def typed(text: str, keep: set[str]) -> str:
-        varied = vary_typing(text, rng, keep, typing, english=english)
+        varied = vary_typing(text, rng, keep, typing, language=language)
         return text if line_key(varied) in held_out else varied
 
     deck = [dialogue for dialogue in dialogues for _ in range(_copies(dialogue))]

@@ -153,8 +153,8 @@ def test_each_way_of_typing_changes_its_own_thing_only(words: list[str], rng: An
     text = " ".join(words)
     before = core(text)
 
-    def typed(way: str, *, english: bool = True) -> str:
-        return vary_typing(text, rng, (), replace(NEVER, **{way: 1.0}), english=english)
+    def typed(way: str, language: str = "en") -> str:
+        return vary_typing(text, rng, (), replace(NEVER, **{way: 1.0}), language=language)
 
     assert core(typed("case")) == before
     assert core(typed("end").removesuffix(" :)")) == before
@@ -167,12 +167,21 @@ def test_each_way_of_typing_changes_its_own_thing_only(words: list[str], rng: An
     exchanged = typed("synonym").split()
     assert len(exchanged) >= len(words)
     for way in ("synonym", "contraction"):
-        assert typed(way, english=False) == text
+        assert typed(way, "de") == text
 
 
 def test_synonyms_and_short_forms_are_typed() -> None:
     ways = {vary_typing("what's a big movie", random.Random(n), (), Typing(0, 1, 1, 0, 0, 0)) for n in range(200)}
     assert {"what is a large movie", "what's a big film", "whats a big film"} <= ways
+
+
+def test_chinese_is_typed_in_its_own_ways() -> None:
+    ways = {
+        vary_typing("我叫小可的可", random.Random(n), {"小可"}, Typing(0.5, 1, 0.5, 1, 1, 0.5), language="zh")
+        for n in range(400)
+    }
+    assert {"叫小可的可", "请问我叫小可的可", "我叫小可的可呢", "我叫小可的可？"} <= ways
+    assert all("小可" in line for line in ways)
 
 
 def test_bad_bytes_are_named(tmp_path: Path) -> None:

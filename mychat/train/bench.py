@@ -191,7 +191,8 @@ def _measure_compiled(run: Run, seconds: float) -> TrainingMeasured | Notice:
 def _measure_generation(run: Run, seconds: float, bandwidth: float) -> GenerationMeasured:
     weights = full_weights(run.network)
     weights["embed_tokens.weight"][run.tokenizer.marker("<|end|>")] = 0.0  # never the likeliest: no reply ends early
-    engine = Engine(Checkpoint(run.config, weights, run.tokenizer, Persona("bench", "Bench")), run.device)
+    checkpoint = Checkpoint(run.config, weights, run.tokenizer, Persona("bench", "Bench"))
+    engine = Engine(checkpoint, run.device, speculate=False)
     options = SamplingOptions(temperature=0, max_new_tokens=REPLY_TOKENS, seed=0)
     prompt = " ".join(islice(_made_up_words(), PROMPT_WORDS))
     taken = _time(lambda: list(engine.complete(prompt, options)), run.device, seconds)

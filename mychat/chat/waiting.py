@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from threading import Thread
+from threading import Event, Lock, Thread
 
 from mychat.chat.session import ChatEngine
 from mychat.config import SamplingOptions
@@ -14,36 +14,46 @@ from mychat.events import ReplyEvent, TokenScore
 
 
 class WaitingEngine:
-    """Stands for an engine from the start; what is asked of it waits until it is there.
+    """Stands for an engine from the beginning; what is asked of it waits until it is there.
 
-    Every call raises what loading raised.
+    It loads from `start` on, or from the first thing asked of it. Every call raises what loading raised.
     """
 
     def __init__(self, load: Callable[[], ChatEngine]) -> None:
         self._engine: Future[ChatEngine] = Future()
         self._load = load
-        self._reading: Thread | None = None
-        Thread(target=self._run, name="engine").start()
-
-    def _run(self) -> None:
-        try:
-            self._engine.set_result(self._load())
-        except BaseException as error:
-            self._engine.set_exception(error)
+        self._ahead: Callable[[], Sequence[Message]] | None = None
+        self._started, self._idle = Lock(), Event()
 
     def read_ahead(self, messages: Callable[[], Sequence[Message]]) -> None:
         """Let it read what a reply will need, as soon as it is there; a reply waits until it has."""
-        self._reading = Thread(target=self._read, args=(messages,), name="reading")
-        self._reading.start()
+        self._ahead = messages
 
-    def _read(self, messages: Callable[[], Sequence[Message]]) -> None:
-        with contextlib.suppress(Exception):  # whoever asks for a reply is told
-            self._engine.result().read(messages())
+    def start(self) -> None:
+        """Load, beside what else happens; only the first call does."""
+        if self._started.acquire(blocking=False):
+            Thread(target=self._run, name="engine").start()
 
-    def _idle(self) -> ChatEngine:
-        if self._reading:
-            self._reading.join()
+    def _run(self) -> None:
+        try:
+            engine = self._load()
+            self._engine.set_result(engine)
+            if self._ahead:
+                with contextlib.suppress(Exception):  # whoever asks for a reply is told
+                    engine.read(self._ahead())
+        except BaseException as error:
+            self._engine.set_exception(error)
+        finally:
+            self._idle.set()
+
+    def _loaded(self) -> ChatEngine:
+        self.start()
         return self._engine.result()
+
+    def _at_rest(self) -> ChatEngine:
+        engine = self._loaded()
+        self._idle.wait()
+        return engine
 
     @property
     def ready(self) -> bool:
@@ -58,36 +68,36 @@ class WaitingEngine:
     @property
     def context_length(self) -> int:
         """Tokens that fit, prompt and reply together."""
-        return self._engine.result().context_length
+        return self._loaded().context_length
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Count the tokens of the rendered prompt."""
-        return self._engine.result().count_tokens(messages)
+        return self._loaded().count_tokens(messages)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text."""
-        return self._engine.result().encode(text)
+        return self._loaded().encode(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids."""
-        return self._engine.result().decode(ids)
+        return self._loaded().decode(ids)
 
     def wait(self) -> None:
         """Wait until it is there. Raises: what loading raised."""
-        self._engine.result()
+        self._loaded()
 
     def score(
         self, messages: Sequence[Message], reply: Sequence[int], alternatives: int
     ) -> tuple[list[list[TokenScore]], list[TokenScore]]:
         """Score the tokens of each message, and those of a reply after them."""
-        return self._idle().score(messages, reply, alternatives)
+        return self._at_rest().score(messages, reply, alternatives)
 
     def read(self, messages: Sequence[Message]) -> None:
         """Read messages, so that a reply after them need not."""
-        self._idle().read(messages)
+        self._at_rest().read(messages)
 
     def reply(
         self, messages: Sequence[Message], options: SamplingOptions, begun: Sequence[int] = ()
     ) -> Iterator[ReplyEvent]:
         """Yield the reply as it grows, then its end."""
-        return self._idle().reply(messages, options, begun)
+        return self._at_rest().reply(messages, options, begun)

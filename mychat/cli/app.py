@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -68,4 +70,21 @@ def main() -> None:
 
     for module in (train, tune, chat, sample, replay, evaluate, info, persona, tokenizer, bench):
         module.register(app)
-    app(prog_name="mychat")
+    try:
+        app(prog_name="mychat")
+    except SystemExit as end:
+        if "torch" in sys.modules and sys.argv[1:2] in (["chat"], ["sample"]):
+            _leave_at_once(end.code if isinstance(end.code, int) else int(bool(end.code)))
+        raise
+
+
+def _leave_at_once(code: int) -> None:
+    """End the process without taking torch apart first (longer than a short reply takes), or waiting for it to load.
+
+    What these commands write is on the disk already.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

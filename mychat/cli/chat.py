@@ -53,7 +53,7 @@ def chat(
     speaker, session = begin_session(
         lambda name: call(name, system), checkpoint, system, options, resume=going_on, keep=not no_history
     )
-    from mychat.terminal.console import Terminal  # the network loads already, beside these
+    from mychat.terminal.console import Terminal
     from mychat.terminal.keys import StopKey
     from mychat.terminal.repl import chat_loop
     from mychat.terminal.view import ChatView

@@ -34,7 +34,16 @@ Complete = Callable[[str], Iterable[tuple[str, int]]]
 class Line:
     """Reads lines in a terminal."""
 
-    def __init__(self, complete: Complete, toolbar: Callable[[], AnyFormattedText], *, vi: bool, keep: bool) -> None:
+    def __init__(
+        self,
+        complete: Complete,
+        toolbar: Callable[[], AnyFormattedText],
+        shown: Callable[[], None],
+        *,
+        vi: bool,
+        keep: bool,
+    ) -> None:
+        """`shown` is called whenever the line has been drawn."""
         self._stands_for: dict[str, str] = {}
         completer = _Completer(complete)
         self._prompt: PromptSession[str] = PromptSession(
@@ -51,6 +60,7 @@ class Line:
             style=Style.from_dict({"bottom-toolbar": "noreverse dim"}),
             reserve_space_for_menu=4,
         )
+        self._prompt.app.after_render += lambda _app: shown()
 
     def read(self, begun: str = "") -> str:
         """Return a line as it was typed, with its signs. Raises: KeyboardInterrupt, EOFError."""

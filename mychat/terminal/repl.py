@@ -52,12 +52,14 @@ def _do(view: ChatView, line: str, whole: str) -> None:
 
 def _lines(view: ChatView, *, vi: bool, keep: bool) -> Iterator[tuple[str, str]]:
     """Yield what is typed, and what it stands for; a pipe is read line by line."""
+    engine = view.speaker.engine
     if not sys.stdin.isatty():
+        engine.start()
         yield from (
             (line, line) for line in (raw.decode("utf-8", "replace").rstrip("\r\n") for raw in sys.stdin.buffer)
         )
         return
-    line = Line(lambda text: complete_slash(view, text), view.status, vi=vi, keep=keep)
+    line = Line(lambda text: complete_slash(view, text), view.status, engine.start, vi=vi, keep=keep)
     view.sign, view.stop.on_leave = line.sign, line.leave
     while True:
         try:

@@ -22,8 +22,8 @@ import torch
 from bench.generate_peers import Contender, llama, transformers
 from mychat.config import SAMPLING_NAMES, SamplingOptions, find_words
 from mychat.corpus.messages import Message
-from mychat.corpus.split import split_words
 from mychat.corpus.words import load_words
+from mychat.evaluate.evaluate import split_as_trained
 from mychat.events import ReplyEnd
 from mychat.generate.engine import Engine
 from mychat.model.checkpoint import Checkpoint, load_checkpoint
@@ -91,11 +91,10 @@ def main() -> None:
     checkpoint = load_checkpoint(find_checkpoint(given.checkpoint))
     engine = Engine(checkpoint)
     sources = [find_words(name) for name in checkpoint.record["data"]["sources"]]
-    seed = checkpoint.record["settings"]["seed"]
-    exams = split_words(load_words(sources, SAMPLING_NAMES), 10_000, seed).test.exams
+    exams = split_as_trained(checkpoint, load_words(sources, SAMPLING_NAMES)).test.exams
     asked = [list(exam.asked) for exam in exams[:: max(1, len(exams) // given.questions)]]
     questions = [Question(messages, engine.prompt_ids(messages)) for messages in asked]
-    lengths = list(map(len, engine.replies([one.ids for one in questions], SamplingOptions(temperature=0))))
+    lengths = [len(ids) or 1 for ids in engine.replies([one.ids for one in questions], SamplingOptions(temperature=0))]
     with tempfile.TemporaryDirectory() as folder:
         found = speakers(checkpoint, Path(folder))
         speeds: dict[str, list[float]] = {name: [] for name in found}

@@ -18,9 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mychat.config import SAMPLING_NAMES, TrainSettings, find_words
-from mychat.corpus.augment import Typing
-from mychat.corpus.split import split_words
 from mychat.corpus.words import load_words
+from mychat.evaluate.evaluate import split_as_trained
 from mychat.evaluate.sides import evaluate_side
 from mychat.events import Finished, Planned, Retimed
 from mychat.generate.engine import Engine
@@ -74,8 +73,7 @@ def measure(words: str, given: dict[str, str]) -> dict[str, object]:
 def validation_figures(checkpoint: Checkpoint, words: str) -> dict[str, float]:
     """Measure the whole side that the run validated on."""
     read = load_words([find_words(words)], SAMPLING_NAMES)
-    record, settings = checkpoint.record, checkpoint.record["settings"]
-    side = split_words(read, record["data"]["train_chars"], settings["seed"], Typing.of(settings)).validation
+    side = split_as_trained(checkpoint, read).validation
     return evaluate_side(Engine(checkpoint), side, "fp32", chat=checkpoint.is_chat).metrics
 
 

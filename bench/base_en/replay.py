@@ -46,6 +46,7 @@ def main() -> None:
         for _ in range(given.chars)
     )
     chats = islice(persona_chats(chats_file, makes, given.seed), PERSONA_CHATS_READ)
+    chats = (chat for chat in chats if chat["messages"][0]["role"] == "system")  # without one the persona answers
     lines = [*up_to(FACTS * given.chars, facts), *up_to((1 - FACTS) * given.chars, chats)]
     rng.shuffle(lines)
     path = given.checkpoint / REPLAY_FILE

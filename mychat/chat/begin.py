@@ -31,7 +31,7 @@ def begin_session(
         sampling = SamplingOptions().updated(speaker.persona.sampling).updated(options)
         session = ChatSession(speaker.engine, sampling, speaker.character.system, by=speaker.by)
         session.file = new_session(speaker.by.checkpoint, session.about()) if keep else None
-        speaker.engine.read_ahead(lambda: session.window().messages)
+        _read_ahead(speaker, session)
         return speaker, session
     if not resume:
         kept = list_sessions()
@@ -49,7 +49,7 @@ def begin_session(
     session.file = file if keep else None
     session.system = system or session.system
     session.options = session.options.updated(options)
-    speaker.engine.read_ahead(lambda: session.window().messages)
+    _read_ahead(speaker, session)
     return speaker, session
 
 
@@ -57,3 +57,8 @@ def _last_speaker(records: list[dict[str, Any]]) -> str | None:
     """Return who made the last reply, if anybody did."""
     made = (record["made"] for record in reversed(records) if isinstance(record.get("made"), dict))
     return next((by["speaker"] for one in made if isinstance(by := one.get("by"), dict)), None)
+
+
+def _read_ahead(speaker: Speaker, session: ChatSession) -> None:
+    """Let the speaker read what was said, unless somebody else has taken over by the time it is there."""
+    speaker.engine.read_ahead(lambda: session.window().messages if session.engine is speaker.engine else None)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mychat.chat.session import Answerer, ChatEngine
-from mychat.chat.waiting import WaitingEngine
+from mychat.chat.session import Answerer
+from mychat.chat.waiting import ReadingEngine, WaitingEngine
 from mychat.config import BASE_CHECKPOINT, DEFAULT_CHECKPOINT, PERSONA_FILE, SAMPLING_NAMES, find_whole, is_path
 from mychat.corpus.persona import Persona, load_persona
 from mychat.model.record import Place, find_speaker, split_step, weights_sha256
@@ -61,8 +61,8 @@ class Speaker:
     by: Answerer
 
 
-def open_speaker(name: str | None, system: str | None, load: Callable[[Place], ChatEngine]) -> Speaker:
-    """Find who is meant, and begin to load the checkpoint. Raises: CheckpointError, ConfigError."""
+def open_speaker(name: str | None, system: str | None, load: Callable[[Place], ReadingEngine]) -> Speaker:
+    """Find who is meant; the checkpoint loads when the engine is started. Raises: CheckpointError, ConfigError."""
     character = find_character(name, system)
     place = find_speaker(character.checkpoint, chat=True)
     persona = character.persona or load_persona(place[0] / PERSONA_FILE, SAMPLING_NAMES)

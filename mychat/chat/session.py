@@ -39,10 +39,6 @@ class ChatEngine(Protocol):
         """Return the text of ids."""
         ...
 
-    def read(self, messages: Sequence[Message]) -> None:
-        """Read messages, so that a reply after them need not."""
-        ...
-
     def score(
         self, messages: Sequence[Message], reply: Sequence[int], alternatives: int
     ) -> tuple[list[list[TokenScore]], list[TokenScore]]:
@@ -130,10 +126,11 @@ class ChatSession:
 
     def _count_tokens(self, messages: Sequence[Message]) -> int:
         """Count as the engine does, but each text once."""
-        markers = self.engine.count_tokens([])
+        engine, sizes = self.engine, self._sizes  # another thread may look while these are exchanged
+        markers = engine.count_tokens([])
         for message in messages:
-            if message.content not in self._sizes:
-                self._sizes[message.content] = self.engine.count_tokens([message]) - markers
+            if message.content not in sizes:
+                sizes[message.content] = engine.count_tokens([message]) - markers
         return markers + sum(self._sizes[message.content] for message in messages)
 
     def use(self, engine: ChatEngine, by: Answerer) -> None:

@@ -6,11 +6,20 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from threading import Event, Lock, Thread
+from typing import Protocol
 
 from mychat.chat.session import ChatEngine
 from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
 from mychat.events import ReplyEvent, TokenScore
+
+
+class ReadingEngine(ChatEngine, Protocol):
+    """An engine that can read in advance."""
+
+    def read(self, messages: Sequence[Message]) -> None:
+        """Read messages, so that a reply after them need not."""
+        ...
 
 
 class WaitingEngine:
@@ -19,14 +28,14 @@ class WaitingEngine:
     It loads from `start` on, or from the first thing asked of it. Every call raises what loading raised.
     """
 
-    def __init__(self, load: Callable[[], ChatEngine]) -> None:
+    def __init__(self, load: Callable[[], ReadingEngine]) -> None:
         self._engine: Future[ChatEngine] = Future()
         self._load = load
-        self._ahead: Callable[[], Sequence[Message]] | None = None
+        self._ahead: Callable[[], Sequence[Message] | None] = lambda: None
         self._started, self._idle = Lock(), Event()
 
-    def read_ahead(self, messages: Callable[[], Sequence[Message]]) -> None:
-        """Let it read what a reply will need, as soon as it is there; a reply waits until it has."""
+    def read_ahead(self, messages: Callable[[], Sequence[Message] | None]) -> None:
+        """Let it read what a reply will need, if anything, as soon as it is there; a reply waits until it has."""
         self._ahead = messages
 
     def start(self) -> None:
@@ -38,9 +47,9 @@ class WaitingEngine:
         try:
             engine = self._load()
             self._engine.set_result(engine)
-            if self._ahead:
-                with contextlib.suppress(Exception):  # whoever asks for a reply is told
-                    engine.read(self._ahead())
+            with contextlib.suppress(Exception):  # whoever asks for a reply is told
+                if (messages := self._ahead()) is not None:
+                    engine.read(messages)
         except BaseException as error:
             self._engine.set_exception(error)
         finally:
@@ -91,10 +100,6 @@ class WaitingEngine:
     ) -> tuple[list[list[TokenScore]], list[TokenScore]]:
         """Score the tokens of each message, and those of a reply after them."""
         return self._at_rest().score(messages, reply, alternatives)
-
-    def read(self, messages: Sequence[Message]) -> None:
-        """Read messages, so that a reply after them need not."""
-        self._at_rest().read(messages)
 
     def reply(
         self, messages: Sequence[Message], options: SamplingOptions, begun: Sequence[int] = ()

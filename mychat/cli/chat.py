@@ -12,7 +12,7 @@ from mychat.cli.options import SAMPLING, DeviceOption, SpeakerArgument, SystemOp
 THEMES = ("auto", "dark", "light")
 
 if TYPE_CHECKING:
-    from mychat.chat.session import ChatEngine
+    from mychat.chat.waiting import ReadingEngine
     from mychat.model.record import Place
 
 
@@ -37,7 +37,7 @@ def chat(
     from mychat.chat.begin import begin_session
     from mychat.chat.character import Speaker, open_speaker
 
-    def load(place: Place) -> ChatEngine:
+    def load(place: Place) -> ReadingEngine:
         from mychat.generate.engine import load_engine
 
         return load_engine(place, device)

@@ -41,7 +41,7 @@ _SHORT_FORMS = {
 
 _OPENINGS = ("请问", "那", "那么", "嗯，", "对了，", "哎，", "话说")
 _PARTICLES = "呢啊呀吧嘛哦啦"
-_SPARE_CHARACTERS = "你我的了呢啊呀吧吗就都还很会能可是"
+_SPARE_CHARACTERS = "的了呢啊呀吧吗就还很"
 """Chinese ones that a question can mostly do without."""
 
 
@@ -97,7 +97,7 @@ def vary_typing(
         (typing.contraction, lambda: respell(text, rng, keep) if respell else text),
         (typing.typo, lambda: _slip(text, rng, keep)),
         (typing.case, lambda: _change_case(text, rng)),
-        (typing.end, lambda: _change_end(text, rng)),
+        (typing.end, lambda: _change_end(text, rng, language)),
     ]
     for share, typed in ways:
         if rng.random() < share and text:
@@ -194,8 +194,8 @@ def _change_case(text: str, rng: random.Random) -> str:
     return text.lower() if case < 0.95 else text.upper()
 
 
-def _change_end(text: str, rng: random.Random) -> str:
+def _change_end(text: str, rng: random.Random, language: str) -> str:
     if rng.random() < 0.6 or not text[-1:].isalnum():
         return text.rstrip(".?!。？！") or text
-    marks = ("?", ".", "!", "??", "...", " :)") if text[-1].isascii() else ("？", "。", "！", "?", "……")
+    marks = ("？", "。", "！", "?", "……") if language == "zh" else ("?", ".", "!", "??", "...", " :)")
     return text + rng.choice(marks)

@@ -19,7 +19,7 @@ from mychat.corpus.pattern import Choice, recalls
 from mychat.corpus.persona import Persona
 
 CHAINED = 2.0
-"""Dialogues that a conversation holds beyond the first, on average."""
+"""Dialogues that a conversation holds beyond the first, on average, before rounding down."""
 MOST_DIALOGUES = 14
 SYSTEM_SHARE = 0.05
 PHRASINGS_A_COPY = 10

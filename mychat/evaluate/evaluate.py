@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mychat.config import SAMPLING_NAMES, find
 from mychat.corpus.augment import Typing
+from mychat.corpus.compose import CHAINED
 from mychat.corpus.holdout import Exam
-from mychat.corpus.split import Side, split_words
+from mychat.corpus.split import Side, Split, split_words
 from mychat.corpus.words import Words, load_words
 from mychat.errors import CorpusError
 from mychat.evaluate.sides import Evaluation, evaluate_side
@@ -27,8 +28,7 @@ def evaluate(checkpoint: Checkpoint, data: Sequence[Path] = (), device: str = "c
     words = load_words(list(data) or _training_words(checkpoint), SAMPLING_NAMES)
     about = checkpoint.record["data"]
     if words.fingerprint() == about["fingerprint"]:
-        settings = checkpoint.record["settings"]
-        side = split_words(words, about["train_chars"], settings["seed"], Typing.of(settings)).test
+        side = split_as_trained(checkpoint, words).test
     elif not data:
         raise CorpusError(
             f"{words.files[0].parent}: changed since {about['name']} was trained; name the words with --data"
@@ -37,6 +37,13 @@ def evaluate(checkpoint: Checkpoint, data: Sequence[Path] = (), device: str = "c
         side = _whole(words)
     chat = checkpoint.is_chat and words.is_chat
     return evaluate_side(Engine(checkpoint, device), side, "fp32", chat=chat)
+
+
+def split_as_trained(checkpoint: Checkpoint, words: Words) -> Split:
+    """Split the words that a checkpoint was trained on as they were then."""
+    about, settings = checkpoint.record["data"], checkpoint.record["settings"]
+    chained = about.get("chained", CHAINED)
+    return split_words(words, about["train_chars"], settings["seed"], Typing.of(settings), chained)
 
 
 def _training_words(checkpoint: Checkpoint) -> list[Path]:

@@ -71,7 +71,7 @@ class Engine:
         """Read messages, so that a reply after them need not. Raises: ContextError."""
         ids = self.prompt_ids(messages)
         self._room(ids)
-        self.decoder.logits(self.stream.resume(ids)[-1:])
+        self.stream.resume(ids)
 
     def reply(
         self,

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mychat.config import SamplingOptions
+from mychat.errors import CheckpointError
 
 Logits = NDArray[np.float32]
 NEVER = np.float32("-inf")
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def add_biases(logits: Logits, ids: Sequence[int], biases: Mapping[tuple[int, ...], float]) -> Logits:
@@ -123,6 +125,22 @@ def _only(logits: Logits, ids: NDArray[np.intp]) -> Logits:
     return kept
 
 
+def _gumbel(key: int, ids: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Draw Gumbel noise (n,) for ids; an id's depends on the key and on nothing else.
+
+    The greatest of logits and noise falls on an id with its probability, and rounding moves it only where two ids tie:
+    an interval of a cumulative sum would move with all that stand before it. Source: Gumbel 1954; the bits are mixed
+    as in SplitMix64, Steele et al. 2014.
+    """
+    bits = np.uint64(key) + ids.astype(np.uint64) * _GOLDEN
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    bits ^= bits >> np.uint64(31)
+    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    noise: NDArray[np.float64] = -np.log(-np.log(uniform))
+    return noise
+
+
 class Chooser:
     """Chooses the ids of one reply, one after the other.
 
@@ -139,12 +157,17 @@ class Chooser:
         begun: Sequence[int] = (),
     ) -> None:
         self.options, self.biases, self.banned = options, biases or {}, banned
-        self._random = np.random.default_rng(seed).random
+        self._draw = np.random.default_rng(seed).integers
         self.reply = list(begun)
 
     def after(self, logits: Logits, reply: list[int]) -> Logits:
-        """Return the logits that may follow a reply: biased, penalised, without what is banned."""
+        """Return the logits that may follow a reply: biased, penalised, without what is banned.
+
+        Raises: CheckpointError when they are no numbers.
+        """
         options = self.options
+        if not math.isfinite(logits.max()):
+            raise CheckpointError("the network gives no numbers: its weights are broken; train it anew")
         logits = add_biases(logits, reply, self.biases)
         if self.banned:
             logits = rule_out(logits, self.banned(reply))
@@ -168,7 +191,6 @@ class Chooser:
             id_ = int(scores.argmax())
         else:
             found = np.flatnonzero(scores > NEVER)
-            reached = np.exp(scores[found] - scores[found].max()).cumsum(dtype=np.float64)
-            id_ = int(found[min(np.searchsorted(reached, self._random() * reached[-1], "right"), len(found) - 1)])
+            id_ = int(found[(scores[found] + _gumbel(int(self._draw(1 << 62)), found)).argmax()])
         self.reply.append(id_)
         return id_

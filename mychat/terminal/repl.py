@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from prompt_toolkit.utils import is_dumb_terminal
+
 from mychat.errors import MychatError
 from mychat.terminal.line import Line
 from mychat.terminal.slash import LeaveChat, complete_slash, run_slash
@@ -53,8 +55,9 @@ def _do(view: ChatView, line: str, whole: str) -> None:
 def _lines(view: ChatView, *, vi: bool, keep: bool) -> Iterator[tuple[str, str]]:
     """Yield what is typed, and what it stands for; a pipe is read line by line."""
     engine = view.speaker.engine
-    if not sys.stdin.isatty():
+    if not sys.stdin.isatty() or is_dumb_terminal():  # nothing is drawn there before the first line comes
         engine.start()
+    if not sys.stdin.isatty():
         yield from (
             (line, line) for line in (raw.decode("utf-8", "replace").rstrip("\r\n") for raw in sys.stdin.buffer)
         )

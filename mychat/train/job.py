@@ -85,8 +85,8 @@ class Job:
         before = partial or self.parent
         self.identity = self._identity()
         typing = Typing.of(asdict(self.settings))
-        chained = CHAINED_FROM_BASE if self.parent else CHAINED
-        self.split = split_words(self.words, int(self.identity["train_chars"]), self.settings.seed, typing, chained)
+        train_chars, chained = int(self.identity["train_chars"]), float(self.identity.get("chained", CHAINED))
+        self.split = split_words(self.words, train_chars, self.settings.seed, typing, chained)
         yield self._corpus_read()
         side = self.split.train
         held_out = self.split.held_out_lines()
@@ -99,7 +99,9 @@ class Job:
         drawn = bool(self.words.dialogues)
         like = self.parent.config if self.parent else None
         recipe = (
-            self.saved.plan.recipe if self.saved else choose_recipe(self.settings, chars, peak, drawn=drawn, like=like)
+            self.saved.plan.recipe
+            if self.saved
+            else choose_recipe(self.settings, chars, peak, drawn=drawn, like=like, replays=bool(self.replay))
         )
         self.tokenizer = (
             before.tokenizer if before else train_tokenizer([*said, *sample_texts(side.texts)], recipe.vocab_size)
@@ -144,7 +146,8 @@ class Job:
                         "put the old one back, or start over with --force"
                     )
             return dict(self.saved.request)
-        return identity | {"train_chars": chars_to_draw(self.settings)}
+        chained = CHAINED_FROM_BASE if self.replay else CHAINED
+        return identity | {"train_chars": chars_to_draw(self.settings), "chained": chained}
 
     def _corpus_read(self) -> CorpusRead:
         overlap = self.split.overlap
@@ -326,6 +329,7 @@ class Job:
                 "fingerprint": self.identity["fingerprint"],
                 "sources": [source.resolve().name for source in self.request.sources],
                 "train_chars": self.identity["train_chars"],
+                "chained": self.identity.get("chained", CHAINED),
                 "tokens_per_word": self.tokens_per_word,
             },
             "credits": list(dict.fromkeys([*self.words.persona.credits, *self._inherited_credits()])),

@@ -42,9 +42,9 @@ BATCH_TOKENS = {
 MATRIX_RATE = {"nano": 0.015}
 OTHER_MATRIX_RATE, LEARNING_RATE = 0.02, 0.004
 MATRIX_RATE_ON, LEARNING_RATE_ON = 0.01, 0.0004
-"""For a model that goes on from another: faster ones forget how to copy words that the new text does not hold."""
+"""For a model that is not to forget what its base learnt: faster ones unlearn copying words the new text lacks."""
 CHAINED_FROM_BASE = 3.5
-"""`mychat.corpus.compose.CHAINED`, for a base model: it has the context to remember further back."""
+"""`mychat.corpus.compose.CHAINED` for one that starts from the base: it has the context to remember further back."""
 
 CHARS_PER_ID, MOST_CHARS_PER_ID = 100, 1000
 """Of training text, for each id of the vocabulary and each epoch: rare ids are learnt by heart before the rest."""
@@ -82,12 +82,18 @@ class Recipe:
 
 
 def choose_recipe(
-    settings: TrainSettings, chars: int, peak_flops: float, *, drawn: bool = False, like: ModelConfig | None = None
+    settings: TrainSettings,
+    chars: int,
+    peak_flops: float,
+    *,
+    drawn: bool = False,
+    like: ModelConfig | None = None,
+    replays: bool = False,
 ) -> Recipe:
     """Choose for a budget, `chars` characters of training text, and a machine of `peak_flops` (all processes).
 
     `drawn` text is a persona's expansions: few sentences in many wordings, which are to be learnt by heart.
-    `like` is the shape of the model it starts from.
+    `like` is the shape of the model it starts from; with `replays` it goes on practising what that one learnt.
     """
     if like:
         size = size_like(like)
@@ -101,7 +107,7 @@ def choose_recipe(
     epochs = 1.0 if drawn else max(1.0, seen * CHARS_PER_TOKEN / max(1, chars))
     ids = min(most_ids, int(chars / min(MOST_CHARS_PER_ID, CHARS_PER_ID * epochs)))
     doublings = math.log2(epochs)
-    matrix_rate = MATRIX_RATE_ON if like else MATRIX_RATE.get(size, OTHER_MATRIX_RATE)
+    matrix_rate = MATRIX_RATE_ON if replays else MATRIX_RATE.get(size, OTHER_MATRIX_RATE)
     beyond = max(0.0, doublings - math.log2(FRESH_EPOCHS))
     return Recipe(
         size=size,
@@ -111,7 +117,7 @@ def choose_recipe(
         dropout=_given(settings.dropout, round(min(MOST_DROPOUT, DROPOUT_PER_DOUBLING[size] * beyond), 2)),
         weight_decay=_given(settings.weight_decay, round(min(MOST_WEIGHT_DECAY, WEIGHT_DECAY * (1 + doublings)), 3)),
         matrix_learning_rate=_given(settings.matrix_learning_rate, matrix_rate),
-        learning_rate=_given(settings.learning_rate, LEARNING_RATE_ON if like else LEARNING_RATE),
+        learning_rate=_given(settings.learning_rate, LEARNING_RATE_ON if replays else LEARNING_RATE),
     )
 
 

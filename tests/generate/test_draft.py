@@ -37,7 +37,7 @@ def ids_of(engine: Engine, text: str, options: SamplingOptions) -> tuple[int, ..
 )
 def test_replies_are_the_same_with_and_without_drafts(engines: tuple[Engine, Engine], options: SamplingOptions) -> None:
     drafting, plain = engines
-    for seed in range(2, 22):  # a draw that falls on a boundary within rounding may go either way
+    for seed in range(20):
         for text in ASKED:
             seeded = options.updated({"seed": seed, "max_new_tokens": 30})
             assert ids_of(drafting, text, seeded) == ids_of(plain, text, seeded)

@@ -14,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mychat.config import PRESETS, checkpoints_folder
+from mychat.corpus.compose import CHAINED
 from mychat.corpus.messages import Conversation, Message
 from mychat.corpus.replay import REPLAY_FILE, load_replay, mixed_in
 from mychat.errors import ConfigError, CorpusError
+from mychat.evaluate.evaluate import evaluate
 from mychat.events import Notice, Planned, Stepped
 from mychat.model.checkpoint import load_checkpoint
 from mychat.train.pipeline import train
-from mychat.train.recipe import size_like
+from mychat.train.recipe import CHAINED_FROM_BASE, LEARNING_RATE_ON, MATRIX_RATE_ON, size_like
 from mychat.train.request import make_request
 from tests.conftest import run
 
@@ -54,6 +56,11 @@ def test_a_persona_starts_from_the_base_model(base: Path, persona_folder: Path, 
     assert made.record["credits"] == ["Pip's own diary"]  # its own and the base model's, once
     assert "- Pip's own diary" in (tmp_path / "pip-out" / "README.md").read_text("utf-8")
     assert made.tokenizer.vocab_size == parent.tokenizer.vocab_size
+    recipe = made.record["recipe"]
+    assert (recipe["learning_rate"], recipe["matrix_learning_rate"]) == (LEARNING_RATE_ON, MATRIX_RATE_ON)
+    assert made.record["data"]["chained"] == CHAINED_FROM_BASE > CHAINED
+    again = evaluate(made, [persona_folder]).metrics  # of the very split that it was trained on
+    assert again == pytest.approx(made.record["metrics"], rel=0.03)  # it measured in bf16
 
 
 def test_texts_beside_the_dialogues_are_learnt_too(base: Path, persona_folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The network arranged for generation: the same function as `mychat.model.gpt`, a few tokens at a time.
 
 Projections that read the same input are one product, the norms of queries and keys are one, and keys and values
-stay in memory taken once. Nothing here is differentiated.
+stay in memory taken once. Nothing here is differentiated, and the GPT is not needed any more.
 
 Shapes: as in `mychat.model.gpt`; N = B*T.
 """
@@ -14,9 +14,10 @@ from typing import Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mychat.config import ModelConfig
+from mychat.generate.product import Product, product_with
 from mychat.model.gpt import GPT, Attention, Block, FeedForward, rotary_table, rotate
 
 BLOCK = 256
@@ -58,18 +59,18 @@ class KVCache:
 
 @dataclass(slots=True)
 class _Layer:
-    """One block's weights, matrices as (in, out). `qk_norm` (H + K, D): each head's, the scores' scale in the queries'.
+    """One block's weights. `qk_norm` (H + K, D): each head's, the scale of the scores in the queries'.
 
     Those of norms hold the square root of what they are the mean over: `_normed` divides by the sum.
     """
 
     norm: Tensor
-    qkv: Tensor
+    qkv: Product
     qk_norm: Tensor
-    out: Tensor
+    out: Product
     ff_norm: Tensor
-    gate_up: Tensor
-    down: Tensor
+    gate_up: Product
+    down: Product
 
     @classmethod
     def of(cls, block: Block) -> Self:
@@ -81,12 +82,12 @@ class _Layer:
         n_kv_head = attention.k_proj.out_features // attention.head_dim
         return cls(
             norm=_norm_weight(block.input_layernorm.weight),
-            qkv=_joined(attention.q_proj, attention.k_proj, attention.v_proj).T,
+            qkv=product_with(attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight),
             qk_norm=_norm_weight(torch.cat((q.expand(n_head, -1), k.expand(n_kv_head, -1)))),
-            out=attention.o_proj.weight.detach().T,
+            out=product_with(attention.o_proj.weight),
             ff_norm=_norm_weight(block.post_attention_layernorm.weight),
-            gate_up=_joined(ff.gate_proj, ff.up_proj).T,
-            down=ff.down_proj.weight.detach().T,
+            gate_up=product_with(ff.gate_proj.weight, ff.up_proj.weight),
+            down=product_with(ff.down_proj.weight),
         )
 
 
@@ -95,21 +96,13 @@ def _norm_weight(weight: Tensor) -> Tensor:
     return scaled
 
 
-def _joined(*projections: nn.Linear) -> Tensor:
-    """Stack weights, and let the projections be views of the stack: nothing is in memory twice."""
-    joined = torch.cat([projection.weight.detach() for projection in projections])
-    parts = torch.split(joined, [projection.out_features for projection in projections])
-    for projection, part in zip(projections, parts, strict=True):
-        projection.weight = nn.Parameter(part, requires_grad=False)
-    return joined
-
-
 class Decoder:
-    """Runs a GPT over new tokens, given the cache of those before. The GPT's own weights become views of its own."""
+    """Runs a GPT over new tokens, given the cache of those before."""
 
     def __init__(self, model: GPT) -> None:
         self.config = model.config
         self.embedding = model.embed_tokens.weight.detach()
+        self._head = product_with(self.embedding)
         self.layers = [_Layer.of(block) for block in model.layers if isinstance(block, Block)]
         self.norm = _norm_weight(model.norm.weight)
         self._rotary = self._rotary_table(model.config.context_length)
@@ -139,7 +132,9 @@ class Decoder:
         start, end = cache.length, cache.length + T
         unseen = None
         if cache.padding is None:
-            cos, sin = (table[start:end].repeat(B, 1, 1) for table in self._rotary)
+            cos, sin = (table[start:end] for table in self._rotary)
+            if B > 1:
+                cos, sin = cos.repeat(B, 1, 1), sin.repeat(B, 1, 1)
         else:
             positions = (torch.arange(start, end, device=ids.device) - cache.padding[:, None]).clamp(min=0).flatten()
             cos, sin = (table[positions] for table in self._rotary)
@@ -147,16 +142,16 @@ class Decoder:
             unseen = torch.arange(end, device=ids.device) < padding
         for layer, kv in zip(self.layers, cache.layers, strict=True):
             y = self._attend(layer, self._normed(x, layer.norm), (cos, sin), kv, start, unseen)
-            x = torch.addmm(x, y, layer.out)
-            gate, up = torch.mm(self._normed(x, layer.ff_norm), layer.gate_up).chunk(2, -1)
-            x = torch.addmm(x, F.silu(gate).mul_(up), layer.down)
+            x = x + layer.out(y)
+            gate, up = layer.gate_up(self._normed(x, layer.ff_norm)).chunk(2, -1)
+            x = x + layer.down(F.silu(gate).mul_(up))
         cache.length = end
         return self._normed(x, self.norm).view(B, T, -1)
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
         """Score every id by the tied embedding: (..., C) -> (..., V)."""
-        return F.linear(hidden, self.embedding)
+        return self._head(hidden)
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         """RMSNorm over the last dimension D: x / sqrt(sum of squares + D eps), the weight sqrt(D) times as large.
@@ -175,7 +170,7 @@ class Decoder:
         keys, values = kv
         B = len(keys)
         T, N = len(x) // B, len(x)
-        heads = torch.mm(x, layer.qkv).view(N, H + 2 * K, D)
+        heads = layer.qkv(x).view(N, H + 2 * K, D)
         qk = self._normed(heads[:, : H + K], layer.qk_norm)
         qk = rotate(qk, *rotary).view(B, T, H + K, D)
         end = start + T

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from mychat.generate.scores import score_tokens
 from mychat.generate.stop import TextUntil
 from mychat.generate.stream import Stream
 from mychat.model.checkpoint import Checkpoint, load_checkpoint
+from mychat.model.gpt import GPT
 from mychat.model.host import pick_device
 from mychat.model.record import Place
 from mychat.tokenizer.chat_format import ChatFormat
@@ -39,17 +41,22 @@ class Engine:
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", *, speculate: bool = True) -> None:
         self.device, self.speculate = device, speculate
-        self.persona, self.defaults = checkpoint.persona, checkpoint.sampling
-        self.model, self.tokenizer = checkpoint.build(device), checkpoint.tokenizer
-        self.decoder = Decoder(self.model)
+        self.persona, self.defaults, self.tokenizer = checkpoint.persona, checkpoint.sampling, checkpoint.tokenizer
+        self._checkpoint = checkpoint
+        self.decoder = Decoder(checkpoint.build(device))
         self.format = ChatFormat(self.tokenizer)
         self.stream = Stream(self.decoder, self.context_length)
         self.drafter = Drafter(checkpoint.ngrams)
 
+    @cached_property
+    def model(self) -> GPT:
+        """The network itself, built when it is asked for: replies do without."""
+        return self._checkpoint.build(self.device)
+
     @property
     def context_length(self) -> int:
         """Tokens that fit, prompt and reply together."""
-        return self.model.config.context_length
+        return self.decoder.config.context_length
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Render a conversation up to where the assistant speaks."""

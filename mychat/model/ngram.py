@@ -24,7 +24,7 @@ NGRAMS_FILE = "ngrams.safetensors"
 LONGEST_CONTEXT = 4
 MOST_ROWS_TOKENS = 4_000_000
 """Counted of a corpus; its rows come in random order."""
-MOST_FOLLOWERS = 150_000
+MOST_FOLLOWERS = 50_000
 """In a table; beyond, the rarest are left out."""
 
 

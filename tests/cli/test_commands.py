@@ -121,7 +121,7 @@ def test_a_new_persona_trains_and_chats(tmp_path: Path) -> None:
 
 
 def test_train_json_is_json_alone(tmp_path: Path) -> None:
-    out, err = mychat("train", "milo", "--steps", "1", "--size", "nano", "--out", "x", "--json")
+    out, err = mychat("train", "captain", "--from", "scratch", "--steps", "1", "--size", "nano", "--out", "x", "--json")
     events = [json.loads(line)["event"] for line in out.splitlines()]
     assert events[0] == "CorpusRead"
     assert events[-1] == "Finished"
@@ -133,7 +133,7 @@ BAD = {
     "missing file": (["train", "gone.txt"], "gone.txt: no such persona, file or folder"),
     "a folder for a file": (["tokenizer", "train", "folder", "-o", "x"], "no .chat, .jsonl or .txt file"),
     "empty corpus": (["train", "empty.txt"], "no words in it"),
-    "too small": (["train", "small.jsonl"], "too small to split"),
+    "too small": (["train", "small.jsonl", "--from", "scratch"], "too small to split"),
     "not UTF-8": (["train", "latin.txt"], "latin.txt:2:4: not UTF-8"),
     "broken JSONL": (["train", "broken.jsonl"], "broken.jsonl:2:"),
     "broken .chat": (["train", "broken.chat"], "broken.chat:2:7: an unclosed '{'"),

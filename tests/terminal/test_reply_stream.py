@@ -102,7 +102,7 @@ stream.finish()
 
 
 def test_a_window_resized_during_a_reply_draws_nothing_twice() -> None:
-    environment = dict(os.environ)  # as Python knows it: GNU readline puts COLUMNS into the other
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     child = pexpect.spawn(
         sys.executable, ["-c", IN_PARTS], dimensions=(24, 80), encoding="utf-8", timeout=60, echo=False, env=environment
     )

@@ -47,10 +47,10 @@ def ours(config: ModelConfig, weights: dict[str, torch.Tensor], dtype: torch.dty
         torch.set_num_threads(threads)
         stream.rewind(0)
         started = time.perf_counter()
-        said = [int(stream.decoder.logits(stream.feed(prompt)[-1]).argmax())]
+        said = [int(stream.decoder.logits(stream.feed(prompt)[-1:]).argmax())]
         first = time.perf_counter()
         while len(said) < count:
-            said.append(int(stream.decoder.logits(stream.feed(said[-1:])[-1]).argmax()))
+            said.append(int(stream.decoder.logits(stream.feed(said[-1:])).argmax()))
         return said, first - started, time.perf_counter() - first
 
     return run

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Product = Callable[[Tensor], Tensor]
-"""(..., in) -> (..., out)"""
+"""(n, in) -> (n, out), or with more dimensions before."""
 FP16_MAX = 65504.0
 
 

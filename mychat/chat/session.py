@@ -131,7 +131,7 @@ class ChatSession:
         for message in messages:
             if message.content not in sizes:
                 sizes[message.content] = engine.count_tokens([message]) - markers
-        return markers + sum(self._sizes[message.content] for message in messages)
+        return markers + sum(sizes[message.content] for message in messages)
 
     def use(self, engine: ChatEngine, by: Answerer) -> None:
         """Go on with another engine."""

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mychat.config import ModelConfig
+from mychat.generate.build import build
+from mychat.generate.native import MOST_ROWS, ROOM_STEP, NativeStep, fits
 from mychat.generate.product import Product, product_with
 from mychat.model.gpt import GPT, Attention, Block, FeedForward, rotary_table, rotate
 
@@ -31,21 +33,24 @@ class KVCache:
     """
 
     def __init__(self, batch: int, config: ModelConfig, room: int, like: Tensor) -> None:
-        shape = (config.n_layer, 2, batch, config.n_kv_head, room, config.head_dim)
-        self._hold(torch.empty(shape, device=like.device, dtype=like.dtype))
+        room = -(-room // ROOM_STEP) * ROOM_STEP
+        shape = (config.n_layer, batch, config.n_kv_head, room, config.head_dim)
+        keys, values = (torch.empty(shape, device=like.device, dtype=like.dtype) for _ in range(2))
+        self._hold(keys.view(*shape[:3], config.head_dim, room), values)
         self.length = 0
         self.padding: Tensor | None = None
         """Tokens of padding before each row, (B,); None: no row has any."""
 
-    def _hold(self, kv: Tensor) -> None:
-        self.kv = kv
-        self.layers = [(keys, values) for keys, values in kv]
-        """Of each layer, views of (B, K, room, D): taking them apart costs as much as using them."""
+    def _hold(self, keys: Tensor, values: Tensor) -> None:
+        self.keys, self.values = keys, values
+        """Of all layers, (n_layer, B, K, D, room) and (n_layer, B, K, room, D): both are read along their rows."""
+        self.layers = list(zip(keys, values, strict=True))
+        """Of each layer, views: taking them apart costs as much as using them."""
 
     def pad(self, padding: Sequence[int]) -> None:
         """Say how much padding stands before each row. For an empty cache."""
         if any(padding):
-            self.padding = torch.tensor(padding, device=self.kv.device)
+            self.padding = torch.tensor(padding, device=self.keys.device)
 
     def rewind(self, length: int) -> None:
         """Forget the tokens from `length` on."""
@@ -53,7 +58,7 @@ class KVCache:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only, in this order; a row may come twice."""
-        self._hold(self.kv.index_select(2, rows))
+        self._hold(self.keys.index_select(1, rows), self.values.index_select(1, rows))
         self.padding = None if self.padding is None else self.padding.index_select(0, rows)
 
 
@@ -97,9 +102,9 @@ def _norm_weight(weight: Tensor) -> Tensor:
 
 
 class Decoder:
-    """Runs a GPT over new tokens, given the cache of those before."""
+    """Runs a GPT over new tokens, given the cache of those before. `native`: with native.c where it can be had."""
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: GPT, *, native: bool = True) -> None:
         self.config = model.config
         self.embedding = model.embed_tokens.weight.detach()
         self._head = product_with(self.embedding)
@@ -113,6 +118,21 @@ class Decoder:
             width: torch.tensor((width * model.config.norm_eps) ** 0.5, device=self.embedding.device)
             for width in (model.config.n_embd, model.config.head_dim)
         }
+        self._native: NativeStep | None = None
+        self._for_native = model if native and fits(model) else None
+        """Until the library of native.c is there, or known not to come."""
+        self._look_for_native()
+
+    def _look_for_native(self) -> None:
+        if (model := self._for_native) is None:
+            return
+        made = build()
+        made.look()
+        if made.library:
+            norms = [[layer.norm, layer.qk_norm, layer.ff_norm] for layer in self.layers]
+            self._native = NativeStep(made.library, model, [*norms, [self.norm]], self._rotary)
+        if made.settled:
+            self._for_native = None
 
     def _rotary_table(self, length: int) -> tuple[Tensor, Tensor]:
         """Return cosines and signed sines, (length, 1, D): the same for every head."""
@@ -128,6 +148,11 @@ class Decoder:
     def hidden(self, ids: Tensor, cache: KVCache) -> Tensor:
         """Run new ids (B, T) after those in the cache, which grows by them: -> (B, T, C), normalised."""
         B, T = ids.shape
+        self._look_for_native()
+        if self._native and T <= MOST_ROWS and B == 1:
+            hidden = self._native.hidden(ids.flatten(), cache.length, cache.keys, cache.values)
+            cache.length += T
+            return hidden[None]
         x = F.embedding(ids.flatten(), self.embedding)  # (N, C)
         start, end = cache.length, cache.length + T
         unseen = None
@@ -151,6 +176,8 @@ class Decoder:
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
         """Score every id by the tied embedding: (..., C) -> (..., V)."""
+        if self._native and hidden.dim() == 2 and len(hidden) <= MOST_ROWS:
+            return self._native.logits(hidden.contiguous())
         return self._head(hidden)
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -174,9 +201,9 @@ class Decoder:
         qk = self._normed(heads[:, : H + K], layer.qk_norm)
         qk = rotate(qk, *rotary).view(B, T, H + K, D)
         end = start + T
-        keys.narrow(2, start, T).copy_(qk[:, :, H:].transpose(1, 2))
+        keys.narrow(3, start, T).copy_(qk[:, :, H:].permute(0, 2, 3, 1))
         values.narrow(2, start, T).copy_(heads.view(B, T, H + 2 * K, D)[:, :, H + K :].transpose(1, 2))
-        keys, values = (one.narrow(2, 0, end).view(B * K, end, D) for one in kv)
+        keys, values = keys.narrow(3, 0, end).view(B * K, D, end), values.narrow(2, 0, end).view(B * K, end, D)
         queries = qk[:, :, :H].view(B, T, K, H // K, D).permute(0, 2, 3, 1, 4)
         if T <= BLOCK:
             y = self._look(queries, keys, values, unseen)
@@ -185,15 +212,15 @@ class Decoder:
             for at in range(0, T, BLOCK):
                 stop = min(end, start + at + BLOCK)
                 part = None if unseen is None else unseen[:, :stop]
-                parts.append(self._look(queries[:, :, :, at : at + BLOCK], keys[:, :stop], values[:, :stop], part))
+                parts.append(self._look(queries[:, :, :, at : at + BLOCK], keys[..., :stop], values[:, :stop], part))
             y = torch.cat(parts, dim=3)
         return y.permute(0, 3, 1, 2, 4).reshape(N, H * D)
 
     def _look(self, queries: Tensor, keys: Tensor, values: Tensor, unseen: Tensor | None) -> Tensor:
-        """Attend: queries (B, K, G, T, D) to keys and values (B * K, S, D), of which the last T are their own."""
+        """Attend: queries (B, K, G, T, D) to keys (B * K, D, S) and values (B * K, S, D), the last T their own."""
         B, K, G, T, D = queries.shape
-        S = keys.shape[1]
-        scores = torch.bmm(queries.reshape(B * K, G * T, D), keys.mT)
+        S = keys.shape[2]
+        scores = torch.bmm(queries.reshape(B * K, G * T, D), keys)
         if T > 1:
             scores.view(B * K, G, T, S)[..., S - T :].add_(self._ahead[:T, :T])
         if unseen is not None:

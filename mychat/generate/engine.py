@@ -39,11 +39,13 @@ def load_engine(place: Place, device: str) -> Engine:
 class Engine:
     """Answers from one checkpoint. Not for use by two threads at once."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", *, speculate: bool = True) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, device: str = "cpu", *, speculate: bool = True, native: bool = True
+    ) -> None:
         self.device, self.speculate = device, speculate
         self.persona, self.defaults, self.tokenizer = checkpoint.persona, checkpoint.sampling, checkpoint.tokenizer
         self._checkpoint = checkpoint
-        self.decoder = Decoder(checkpoint.build(device))
+        self.decoder = Decoder(checkpoint.build(device), native=native)
         self.format = ChatFormat(self.tokenizer)
         self.stream = Stream(self.decoder, self.context_length)
         self.drafter = Drafter(checkpoint.ngrams)

@@ -21,7 +21,7 @@ class Stream:
 
     def feed(self, ids: Sequence[int]) -> Tensor:
         """Go on with these ids: (n, C)."""
-        hidden = self.decoder.hidden(torch.tensor([ids], device=self.cache.kv.device), self.cache)
+        hidden = self.decoder.hidden(torch.tensor([ids], device=self.cache.keys.device), self.cache)
         self.ids += ids
         return hidden[0]
 

@@ -41,7 +41,9 @@ def ours(config: ModelConfig, weights: dict[str, torch.Tensor], dtype: torch.dty
     with torch.device("meta"):
         model = GPT(config)
     model.load_state_dict({name: tensor.to(dtype) for name, tensor in weights.items()}, assign=True)
+    torch.set_num_threads(threads)
     stream = Stream(Decoder(model.eval()), config.context_length)
+    stream.decoder.settle()
 
     def run(prompt: list[int], count: int) -> tuple[list[int], float, float]:
         torch.set_num_threads(threads)

@@ -30,6 +30,8 @@ from mychat.model.checkpoint import Checkpoint, load_checkpoint
 from mychat.model.host import keep_heap
 from mychat.model.record import find_checkpoint
 
+BATCH = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -43,8 +45,9 @@ Speaker = Callable[[Question, int], tuple[list[int], float]]
 """A question, rendered, and the number of ids of its reply -> the ids, seconds."""
 
 
-def ours(checkpoint: Checkpoint, *, speculate: bool) -> Speaker:
-    engine = Engine(checkpoint, speculate=speculate)
+def ours(checkpoint: Checkpoint, *, speculate: bool = True, native: bool = True) -> Speaker:
+    engine = Engine(checkpoint, speculate=speculate, native=native)
+    engine.decoder.settle()
 
     def speak(question: Question, count: int) -> tuple[list[int], float]:
         started = time.perf_counter()
@@ -66,7 +69,12 @@ def peer(run: Contender) -> Speaker:
 def speakers(checkpoint: Checkpoint, folder: Path) -> dict[str, Speaker]:
     config, weights = checkpoint.config, {name: tensor.float() for name, tensor in checkpoint.weights.items()}
     most = torch.get_num_threads()
-    found = {"mychat": ours(checkpoint, speculate=True), "mychat, no drafts": ours(checkpoint, speculate=False)}
+    found = {
+        "mychat": ours(checkpoint),
+        "mychat, no drafts": ours(checkpoint, speculate=False),
+        "mychat, torch alone": ours(checkpoint, native=False),
+        "mychat, torch alone, no drafts": ours(checkpoint, speculate=False, native=False),
+    }
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         found[f"transformers {name}"] = peer(transformers(config, weights, dtype, most))
     try:
@@ -111,7 +119,29 @@ def main() -> None:
     for name in sorted(found, key=lambda one: -statistics.median(speeds[one])):
         speed = statistics.median(speeds[name])
         share = same[name] / len(speeds[name])
-        print(f"  {name:28} {speed:8,.0f} tokens/s   mychat is {first / speed:5.2f} times as fast   same {share:4.0%}")
+        print(f"  {name:32} {speed:8,.0f} tokens/s   mychat is {first / speed:5.2f} times as fast   same {share:4.0%}")
+    abreast(checkpoint, questions[:BATCH], given.rounds)
+
+
+def abreast(checkpoint: Checkpoint, questions: list[Question], rounds: int) -> None:
+    """Time the questions answered all at once and one after the other."""
+    engine, options = Engine(checkpoint), SamplingOptions(temperature=0)
+    engine.decoder.settle()
+    alone = ours(checkpoint), ours(checkpoint, speculate=False)
+    found: list[list[float]] = [[], [], []]
+    for _ in range(rounds):
+        started = time.perf_counter()
+        said = engine.replies([one.ids for one in questions], options)
+        seconds = [time.perf_counter() - started]
+        seconds += [
+            sum(speak(one, len(ids) or 1)[1] for one, ids in zip(questions, said, strict=True)) for speak in alone
+        ]
+        tokens = sum(map(len, said))
+        for speeds, taken in zip(found, seconds, strict=True):
+            speeds.append(tokens / taken)
+    together, one_by_one, no_drafts = map(statistics.median, found)
+    print(f"{len(questions)} questions: {together:,.0f} tokens/s all at once, {one_by_one:,.0f} one after the other,"
+          f" {no_drafts:,.0f} so without drafts")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ def main() -> None:
     if given.context:
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, context_length=given.context))
     engine = Engine(checkpoint)
+    engine.decoder.settle()
     session = ChatSession(engine, replace(engine.defaults, max_new_tokens=24))
     first: list[float] = []
     whole: list[float] = []

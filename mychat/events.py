@@ -277,7 +277,8 @@ class GenerationMeasured:
 
     size: str
     parameters: int
-    precision: str
+    bits_per_weight: int
+    """As they are read."""
     generation_tokens_per_second: float
     """By the median reply, prompt included."""
     mbu: float

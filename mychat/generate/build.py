@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from functools import cache
 from pathlib import Path
 
@@ -62,6 +63,12 @@ class Build:
                 self.library = ctypes.CDLL(str(self._made))
             ended = True
         self.settled = ended
+
+    def wait(self) -> None:
+        """Look until it is settled."""
+        while not self.settled:
+            time.sleep(0.02)
+            self.look()
 
 
 @cache

@@ -19,7 +19,7 @@ from torch import Tensor
 from mychat.config import ModelConfig
 from mychat.generate.build import build
 from mychat.generate.native import MOST_ROWS, ROOM_STEP, NativeStep, fits
-from mychat.generate.product import Product, product_with
+from mychat.generate.product import Product, bytes_read, product_with
 from mychat.model.gpt import GPT, Attention, Block, FeedForward, rotary_table, rotate
 
 BLOCK = 256
@@ -122,6 +122,17 @@ class Decoder:
         self._for_native = model if native and fits(model) else None
         """Until the library of native.c is there, or known not to come."""
         self._look_for_native()
+
+    def settle(self) -> None:
+        """Wait until it is as fast as it will be: until a native.c that is being built is there."""
+        if self._for_native is not None:
+            build().wait()
+            self._look_for_native()
+
+    @property
+    def bytes_per_weight(self) -> int:
+        """Of what a step reads."""
+        return 2 if self._native else bytes_read(self.embedding)
 
     def _look_for_native(self) -> None:
         if (model := self._for_native) is None:

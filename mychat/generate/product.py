@@ -22,11 +22,16 @@ FP16_MAX = 65504.0
 def product_with(*weights: Tensor) -> Product:
     """Make one product of weights (out, in) that read the same input; their outputs stand side by side."""
     weight = torch.cat([one.detach() for one in weights])
-    packs = weight.device.type == "cpu" and weight.dtype == torch.float32 and _packs()
-    if not packs or not weight.abs().max() <= FP16_MAX:
+    if bytes_read(weight) == weight.element_size():
         return partial(F.linear, weight=weight)
     packed, multiply = _pack(weight), torch.ops.quantized.linear_dynamic_fp16
     return lambda x: multiply(x, packed)
+
+
+def bytes_read(weight: Tensor) -> int:
+    """Return how many bytes of each number a product with it reads."""
+    packs = weight.device.type == "cpu" and weight.dtype == torch.float32 and _packs()
+    return 2 if packs and bool(weight.abs().max() <= FP16_MAX) else weight.element_size()
 
 
 def _pack(weight: Tensor) -> object:

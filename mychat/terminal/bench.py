@@ -59,7 +59,7 @@ def describe_measurement(event: BenchStarted | LimitMeasured | TrainingMeasured 
             what = f"training, {event.precision}" + (", compiled" if event.compiled else "")
             return _row(event, what, event.training_tokens_per_second, f"{event.mfu:.0%} MFU")
         case GenerationMeasured():
-            what = f"generation, {event.precision}"
+            what = f"generation, {event.bits_per_weight} bits a weight"
             return _row(event, what, event.generation_tokens_per_second, f"{event.mbu:.0%} MBU")
 
 

@@ -189,13 +189,14 @@ def _measure_compiled(run: Run, seconds: float) -> TrainingMeasured | Notice:
 
 
 def _measure_generation(run: Run, seconds: float, bandwidth: float) -> GenerationMeasured:
-    weights = full_weights(run.network)
+    weights = {name: weight.bfloat16().float() for name, weight in full_weights(run.network).items()}  # as if saved
     weights["embed_tokens.weight"][run.tokenizer.marker("<|end|>")] = 0.0  # never the likeliest: no reply ends early
     checkpoint = Checkpoint(run.config, weights, run.tokenizer, Persona("bench", "Bench"))
     engine = Engine(checkpoint, run.device, speculate=False)
+    engine.decoder.settle()
     options = SamplingOptions(temperature=0, max_new_tokens=REPLY_TOKENS, seed=0)
     prompt = " ".join(islice(_made_up_words(), PROMPT_WORDS))
     taken = _time(lambda: list(engine.complete(prompt, options)), run.device, seconds)
     speed = REPLY_TOKENS / statistics.median(taken)
-    parameters = run.config.count_parameters()
-    return GenerationMeasured(run.recipe.size, parameters, "fp32", speed, speed * 4 * parameters / bandwidth)
+    parameters, each = run.config.count_parameters(), engine.decoder.bytes_per_weight
+    return GenerationMeasured(run.recipe.size, parameters, 8 * each, speed, speed * each * parameters / bandwidth)

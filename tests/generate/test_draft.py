@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.speculation import p_values
 from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
 from mychat.events import ReplyEnd
@@ -74,3 +75,9 @@ def test_drafts_that_are_never_right_are_given_up_for_a_while() -> None:
         drafter.learn(len(drafted), 0)
     assert sum(waits) >= PATIENCE
     assert not all(waits[-PATIENCE - 1 :])
+
+
+def test_what_is_drawn_under_drafts_follows_the_distribution(engines: tuple[Engine, Engine]) -> None:
+    drafting, _ = engines
+    found = p_values(drafting, [Message("user", "my name is Ana")], 1500)
+    assert min(p for _, p in found) > 1e-3 / len(found), found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -30,11 +29,8 @@ def made_up(config: ModelConfig, seed: int = 0) -> GPT:
 
 @pytest.fixture(scope="module", autouse=True)
 def library() -> None:
-    made, until = build(), time.monotonic() + 60
-    while not made.settled and time.monotonic() < until:
-        made.look()
-        time.sleep(0.05)
-    if made.library is None:
+    build().wait()
+    if build().library is None:
         pytest.skip("no C compiler here")
 
 
@@ -131,10 +127,8 @@ def test_without_a_compiler_that_works(compiler: str, tmp_path: Path, monkeypatc
     monkeypatch.setenv("CC", compiler)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(building.platformdirs, "user_cache_dir", lambda _name: str(tmp_path / "mychat"))
-    made, until = Build(), time.monotonic() + 20
-    while not made.settled and time.monotonic() < until:
-        made.look()
-    assert made.settled
+    made = Build()
+    made.wait()
     assert made.library is None
     assert not list(tmp_path.rglob("*.so"))
     monkeypatch.setattr("mychat.generate.decoder.build", lambda: made)
@@ -153,8 +147,7 @@ def test_a_library_that_is_broken_is_not_used(tmp_path: Path, monkeypatch: pytes
     folders = [tmp_path / "whole", tmp_path / "broken"]
     monkeypatch.setattr(building.platformdirs, "user_cache_dir", lambda _name: str(folders[0]))
     made = Build()
-    while not made.settled:
-        made.look()
+    made.wait()
     assert made.library
     (path,) = folders[0].iterdir()  # and nothing half made beside it
     folders.pop(0).with_name("broken").mkdir()

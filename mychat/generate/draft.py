@@ -39,9 +39,10 @@ class Drafter:
         self._follows: dict[tuple[int, ...], int] = {}
 
     def begin(self, ids: Sequence[int]) -> None:
-        """Take the ids before a reply."""
-        self._ids, self._follows = [], {}
-        for id_ in ids:
+        """Take the ids before a reply; where they go on from those before, only what is new."""
+        if self._ids != list(ids[: len(self._ids)]):
+            self._ids, self._follows = [], {}
+        for id_ in ids[len(self._ids) :]:
             self.push(id_)
 
     def push(self, id_: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mychat.corpus.messages import ROLES, Conversation, Message
 from mychat.tokenizer.bpe import Tokenizer
@@ -38,6 +39,7 @@ class Rendered:
 
 
 Said = tuple[Message, list[int]]
+TEXTS_KEPT = 2048
 
 
 def _turns(said: Sequence[Said]) -> Iterator[list[Said]]:
@@ -53,10 +55,11 @@ def _turns(said: Sequence[Said]) -> Iterator[list[Said]]:
 
 
 class ChatFormat:
-    """Renders with one tokenizer; remembers nothing between calls."""
+    """Renders with one tokenizer; it remembers the ids of the latest texts: a conversation is rendered every turn."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
+        self._encode = lru_cache(maxsize=TEXTS_KEPT)(tokenizer.encode)
         self.bos = tokenizer.marker("<|bos|>")
         self.end = tokenizer.marker("<|end|>")
         self.pad = tokenizer.marker("<|pad|>")
@@ -64,7 +67,7 @@ class ChatFormat:
 
     def render(self, messages: Iterable[Message], *, generation_prompt: bool = False) -> Rendered:
         """Render messages; with `generation_prompt`, up to where the assistant speaks next."""
-        said = [(message, self.tokenizer.encode(message.content)) for message in messages]
+        said = [(message, self._encode(message.content)) for message in messages]
         return self._assemble(said, generation_prompt=generation_prompt)
 
     def render_windows(

@@ -81,3 +81,14 @@ def test_what_is_drawn_under_drafts_follows_the_distribution(engines: tuple[Engi
     drafting, _ = engines
     found = p_values(drafting, [Message("user", "my name is Ana")], 1500)
     assert min(p for _, p in found) > 1e-3 / len(found), found
+
+
+def test_a_conversation_that_goes_on_is_not_taken_in_again() -> None:
+    going, fresh = Drafter(None), Drafter(None)
+    going.begin([1, 2, 3, 4])
+    going.push(5)
+    for ids in ([1, 2, 3, 4, 5, 6, 2, 3, 4], [1, 2, 9, 4, 7, 2, 9, 4]):  # goes on, then begins otherwise
+        going.begin(ids)
+        fresh = Drafter(None)
+        fresh.begin(ids)
+        assert going.draft() == fresh.draft() != []

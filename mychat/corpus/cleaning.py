@@ -10,20 +10,10 @@ import re
 import sys
 from pathlib import Path
 
-import ftfy
-from ftfy.fixes import remove_terminal_escapes
-
 from mychat.errors import CorpusError
 
 # Control characters but newline and tab, zero-width and bidirectional marks, BOM.
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
-_FTFY = ftfy.TextFixerConfig(
-    unescape_html=False,
-    fix_character_width=False,  # full-width punctuation is right in Chinese
-    restore_byte_a0=False,
-    normalization="NFC",
-    explain=False,
-)
 _HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates but for those in which Python keeps bytes that are not UTF-8."""
 MOST_PASSES = 8
@@ -45,11 +35,26 @@ def clean_text(text: str) -> str:
 
 def _clean_once(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "\x1b" in text:
-        text = remove_terminal_escapes(text)
-    if not text.isascii():
-        text = ftfy.fix_text(text, _FTFY).replace("\u00a0", " ")
+    if "\x1b" in text or not text.isascii():
+        text = _repaired(text)
     return _UNWANTED.sub("", text)
+
+
+def _repaired(text: str) -> str:
+    import ftfy  # takes 30 ms to load, which a chat in ASCII need not wait for
+    from ftfy.fixes import remove_terminal_escapes
+
+    text = remove_terminal_escapes(text)
+    if text.isascii():
+        return text
+    settings = ftfy.TextFixerConfig(
+        unescape_html=False,
+        fix_character_width=False,  # full-width punctuation is right in Chinese
+        restore_byte_a0=False,
+        normalization="NFC",
+        explain=False,
+    )
+    return ftfy.fix_text(text, settings).replace("\u00a0", " ")
 
 
 def find_unwanted(text: str) -> str:

@@ -78,7 +78,7 @@ class Line:
 
     def sign(self, text: str, kind: str, name: str = "") -> str:
         """Return a short sign that stands for a long text in the next line."""
-        lines = text.count("\n") + 1
+        lines = max(1, len(text.splitlines()))
         name = re.sub(r"[\[\]]", "", sanitise(name))
         sign = f"[{kind} {len(self._stands_for) + 1}: {name + ', ' if name else ''}{lines:,} lines]"
         self._stands_for[sign] = text

@@ -19,8 +19,10 @@ from typing import Any
 
 from bench.base_en.facts import WITH_SYSTEM, FactDialogues
 from bench.base_en.sources import (
+    any_words,
     children,
     classics,
+    likings,
     messages,
     persona_chats,
     small_talk,
@@ -62,14 +64,15 @@ def main() -> None:
     given.out.mkdir(parents=True)
     (given.out / "persona.toml").write_text(PERSONA, "utf-8")
     pairs = small_talk(given.data / "dialogue")
-    makes = FactDialogues(pairs, given.seed)
+    chats, stories = given.data / "dialogue" / "spc.train.jsonl.xz", given.data / "text" / "tinystories.txt.xz"
+    makes = FactDialogues(pairs, given.seed, likings(chats), any_words(chats, stories))
     made = (makes.draw(system=number < WITH_SYSTEM * given.facts) for number in range(given.facts))
     dialogue, text = given.data / "dialogue", given.data / "text"
     write(given.out / "facts.jsonl", (messages(system, exchanges) for system, exchanges in made))
     write(given.out / "small_talk.jsonl", (messages(None, [pair]) for pair in pairs))
-    write(given.out / "spc.jsonl", persona_chats(dialogue / "spc.train.jsonl.xz", makes, given.seed))
+    write(given.out / "spc.jsonl", persona_chats(chats, makes, given.seed))
     write(given.out / "topical.jsonl", topical_chats(dialogue / "topical_chat.jsonl.xz"))
-    write(given.out / "tinystories.jsonl", tiny_stories(text / "tinystories.txt.xz"))
+    write(given.out / "tinystories.jsonl", tiny_stories(stories))
     write(given.out / "children.jsonl", children(text / "childrens_ccby.txt.xz"))
     write(given.out / "classics.jsonl", classics(text / "classic_children.txt.xz", given.classics))
 

@@ -29,6 +29,14 @@ TO_THE_OTHER = ("asks", "told", "replies", "checks")
 """Sentences in which one speaker says what the other said: "my" becomes "your"."""
 _MINE = re.compile(r"\bmy\b")
 INVENTED_NAMES, INVENTED_TOWNS = 0.5, 0.33
+ANY_WORDS = 0.35
+"""Of the values of `ANYTHING`, those that are any words at all: they can only be copied."""
+ANYTHING = (
+    "job", "animal", "wild", "colour", "food", "drink", "sport", "hobby", "instrument", "music", "subject", "fear", "car",
+    "thing", "genre", "film", "object", "flower", "fruit", "holiday", "stuff", "owned", "creature",
+)  # fmt: skip
+LENGTHS = (1, 1, 1, 1, 2, 2, 2, 3)
+"""Of such a value, in words."""
 WITH_SYSTEM = 0.75
 """Of the made dialogues, those whose assistant is somebody."""
 LIKED = 0.6
@@ -90,9 +98,10 @@ def fill(template: str, x: str, y: str, rng: random.Random, z: str = "") -> str:
 
 
 class People:
-    """Draws people: a few facts each, no attribute twice."""
+    """Draws people: a few facts each, no attribute twice. `words` may be anything somebody likes, has, or is."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: Sequence[str] = ()) -> None:
+        self.words = words
         table = tomllib.loads((Path(__file__).parent / "facts.toml").read_text("utf-8"))
         self.lists: dict[str, list[str]] = table["lists"]
         self.attributes: list[dict[str, Any]] = table["attribute"]
@@ -120,7 +129,13 @@ class People:
             return invent(rng) if rng.random() < INVENTED_NAMES else rng.choice(self.lists["first_name"])
         if kind == "town":
             return invent(rng) if rng.random() < INVENTED_TOWNS else rng.choice(self.lists["city"])
+        if kind in ANYTHING and self.words and rng.random() < ANY_WORDS:
+            return self.phrase(rng)
         return rng.choice(self.lists[kind])
+
+    def phrase(self, rng: random.Random) -> str:
+        """Draw any words at all."""
+        return " ".join(rng.choices(self.words, k=rng.choice(LENGTHS)))
 
     def absent(self, known: Sequence[Known], rng: random.Random) -> Known:
         """Draw an attribute that none of `known` answers."""
@@ -139,8 +154,10 @@ def invent(rng: random.Random) -> str:
 class FactDialogues:
     """Makes dialogues; `small_talk` are exchanges to put in between, `liked` what people like in their own words."""
 
-    def __init__(self, small_talk: Sequence[Pair], seed: int, liked: Sequence[str] = ()) -> None:
-        self.people, self.small_talk, self.liked = People(), small_talk, liked
+    def __init__(
+        self, small_talk: Sequence[Pair], seed: int, liked: Sequence[str] = (), words: Sequence[str] = ()
+    ) -> None:
+        self.people, self.small_talk, self.liked = People(words), small_talk, liked
         self.rng = random.Random(seed)
 
     def draw(self, *, system: bool) -> tuple[str | None, list[Pair]]:
@@ -151,7 +168,8 @@ class FactDialogues:
         if self.liked and rng.random() < LIKED:
             liked = self.people.liked
             theirs = [one for one in theirs if set(liked["recalls"]).isdisjoint(one.attribute["recalls"])]
-            theirs.append(Known(liked, rng.choice(self.liked)))
+            anything = self.people.words and rng.random() < ANY_WORDS
+            theirs.append(Known(liked, self.people.phrase(rng) if anything else rng.choice(self.liked)))
         exchanges: list[list[Pair]] = [
             [self.ask(one)] for one in rng.sample(mine, rng.randint(min(2, len(mine)), len(mine)))
         ]
@@ -222,11 +240,8 @@ class FactDialogues:
 
     def repeat(self) -> Pair:
         """Ask for words to be said after one."""
-        words = [
-            self.people.value(kind, self.rng)
-            for kind in self.rng.choices(("name", "food", "colour", "town", "hobby"), k=self.rng.randint(1, 3))
-        ]
-        text = " ".join(words)
+        kinds = self.rng.choices(("name", "food", "colour", "town", "hobby"), k=self.rng.randint(1, 3))
+        text = " ".join(self.people.value(kind, self.rng) for kind in kinds)
         return self.rng.choice(REPEATS).format(text), text
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.base_en.facts import FactDialogues
-from bench.base_en.sources import likings, messages, persona_chats, small_talk
+from bench.base_en.sources import any_words, likings, messages, persona_chats, small_talk
 from mychat.corpus.replay import REPLAY_FILE
 
 FACTS = 0.8
@@ -39,8 +39,9 @@ def main() -> None:
     rng = random.Random(given.seed)
     chats_file = given.data / "dialogue" / "spc.train.jsonl.xz"
     liked = likings(chats_file)
-    makes = FactDialogues(small_talk(given.data / "dialogue", trivia=False), given.seed, liked)
-    without = FactDialogues((), given.seed + 1, liked)
+    words = any_words(chats_file, given.data / "text" / "tinystories.txt.xz")
+    makes = FactDialogues(small_talk(given.data / "dialogue", trivia=False), given.seed, liked, words)
+    without = FactDialogues((), given.seed + 1, liked, words)
     facts = (
         messages(*makes.draw(system=True) if rng.random() < WITH_SYSTEM else without.draw(system=False))
         for _ in range(given.chars)

@@ -7,6 +7,7 @@ import json
 import lzma
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ _LIKED = re.compile(
     r"|some|most)\b|a lot|the idea|going to\b)[a-z][a-z' -]{2,28}[a-z])(?=[.,!?]| too\b)"
 )
 _NOT_LIKED = re.compile(r"\b(ones?|it|that|and|or|too|well|place|way|them|both|kind|best|a lot)\b")
+_LOWER_WORD = re.compile(r"(?<![\w'\\])[a-z]{3,14}(?![\w'])")
+COMMON_WORDS, FEWEST_USES = 600, 3
 BOT_SCENARIOS = ("Bot_", "Relationship_", "Criticism_")
 CHATTERBOT_FILES = (
     "conversations",
@@ -93,6 +96,18 @@ def likings(source: Path) -> list[str]:
             said = " ".join(text for _, text in json.loads(line)["turns"])
             found.update(one.removesuffix(" too") for one in _LIKED.findall(said) if len(one.split()) <= 3)
     return sorted(one for one in found if not _NOT_LIKED.search(one) and not asked.search(one))
+
+
+def any_words(chats: Path, stories: Path) -> list[str]:
+    """Collect the rarer words of Synthetic-Persona-Chat and TinyStories, but those bench/memory.py asks for."""
+    asked = {word for thing in THINGS for word in thing.split()}
+    counts: Counter[str] = Counter()
+    for source in (chats, stories):
+        with lzma.open(source, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                counts.update(_LOWER_WORD.findall(line))
+    rarer = (word for word, count in counts.most_common()[COMMON_WORDS:] if count >= FEWEST_USES)
+    return sorted(word for word in rarer if word not in asked)
 
 
 def messages(system: str | None, exchanges: Iterable[Pair]) -> dict[str, Any]:

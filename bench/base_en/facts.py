@@ -32,8 +32,9 @@ INVENTED_NAMES, INVENTED_TOWNS = 0.5, 0.33
 ANY_WORDS = 0.35
 """Of the values of `ANYTHING`, those that are any words at all: they can only be copied."""
 ANYTHING = (
-    "job", "animal", "wild", "colour", "food", "drink", "sport", "hobby", "instrument", "music", "subject", "fear", "car",
-    "thing", "genre", "film", "object", "flower", "fruit", "holiday", "stuff", "owned", "creature",
+    "job", "animal", "wild", "colour", "food", "drink", "sport", "hobby", "instrument", "music", "subject", "fear",
+    "car", "thing", "genre", "film", "object", "flower", "fruit", "holiday", "stuff",
+    "owned", "creature",
 )  # fmt: skip
 LENGTHS = (1, 1, 1, 1, 2, 2, 2, 3)
 """Of such a value, in words."""

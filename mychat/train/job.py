@@ -35,6 +35,7 @@ from mychat.train.calibrate import calibrate, compile_if_possible, fit_micro_bat
 from mychat.train.loop import Run
 from mychat.train.network import ScoredGPT, compile_layers, full_weights, spread
 from mychat.train.optimizer import SplitOptimizer
+from mychat.train.pace import Pace
 from mychat.train.plan import FEWEST_STEPS, OFF_SHARE, SAMPLES_PER_EXAM, SECONDS_TO_FINISH, Plan, make_plan
 from mychat.train.probe import Probe, choose_probe
 from mychat.train.recipe import CHAINED_FROM_BASE, DEFAULT_MINUTES, Recipe, chars_to_draw, choose_recipe
@@ -64,7 +65,7 @@ class Job:
             self.settings = replace(self.settings, minutes=DEFAULT_MINUTES)
         self.saved: SavedRun | None = None
         self.last_save = time.monotonic()
-        self.clock = 0.0, 0
+        self.pace = Pace()
 
     # --- from words to a run in memory
 
@@ -261,10 +262,6 @@ class Job:
         ending = SECONDS_TO_FINISH + an_exam * len(self.split.test.exams)
         return minutes * 60 - ending - (time.monotonic() - self.request.started)
 
-    def look_at_clock(self) -> None:
-        """Remember the time and the steps done, for `keep_time` to count from."""
-        self.clock = time.monotonic(), self.run.progress.overall
-
     def keep_time(self, place: int) -> Retimed | None:
         """Fit the steps that are left to the time that is, where the machine is not as fast as it was timed.
 
@@ -272,13 +269,11 @@ class Job:
         """
         if self.settings.steps is not None or self.saved or not self.request.follows_clock:
             return None
-        since, done_then = self.clock
         progress, before = self.run.progress, self.plan
-        self.look_at_clock()
-        done, left = progress.overall - done_then, before.steps_left(place, progress.step)
-        if done <= 0 or left <= 0 or before.steps <= FEWEST_STEPS:
+        a_step, left = self.pace.look(progress.overall), before.steps_left(place, progress.step)
+        if a_step is None or left <= 0 or before.steps <= FEWEST_STEPS:
             return None
-        needed, given = left * (self.clock[0] - since) / done, max(0.0, self._seconds_left())
+        needed, given = left * a_step, max(0.0, self._seconds_left())
         off = abs(needed - given) / (60 * (self.settings.minutes or DEFAULT_MINUTES)) > OFF_SHARE
         factor = self.world.agree(given / needed if off else 1.0)
         if factor == 1.0:

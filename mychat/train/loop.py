@@ -160,7 +160,7 @@ def _gradients_later(network: Any, *, later: bool) -> Any:
 def run_stage(run: Run, planned: Callable[[], Stage], *, keeps_best: bool) -> Iterator[TrainEvent]:
     """Train one stage from where it stands, yielding what happens; the caller may save after any event.
 
-    `planned` is asked for the stage again after each validation pass, when the caller may have changed its steps.
+    `planned` is asked for the stage before every step: the caller may have changed how many there are.
 
     Every step seeds its own randomness, so a step's number, the weights and the
     optimizer's state are all there is to resume.
@@ -173,11 +173,11 @@ def run_stage(run: Run, planned: Callable[[], Stage], *, keeps_best: bool) -> It
     yield StageStarted(stage.name, progress.step, stage.steps)
     run.network.train()
     while True:
+        stage = planned()
         at_interval = progress.step % interval == 0 and stage.steps - progress.step >= interval // 2
         due = progress.step > 0 and (at_interval or progress.step == stage.steps)
         if due and progress.validated < progress.overall:
             yield _validate(run, stage, keeps_best)
-            stage = planned()
         if progress.step == stage.steps:
             return
         if patience and keeps_best and progress.worse >= patience:

@@ -8,12 +8,13 @@ from functools import partial
 
 from mychat.config import CONFIG_FILE
 from mychat.errors import CheckpointError, Interrupted, TrainingError
-from mychat.events import Notice, RolledBack, Saved, TrainEvent, Validated
+from mychat.events import Notice, RolledBack, Saved, Stepped, TrainEvent, Validated
 from mychat.model.folder import recover
 from mychat.model.host import keep_heap, pick_device
 from mychat.train.interrupt import InterruptWish
 from mychat.train.job import Job
 from mychat.train.loop import Diverged, run_stage
+from mychat.train.pace import LOOKS_PER_INTERVAL
 from mychat.train.request import TrainRequest
 from mychat.train.stage import Stage
 from mychat.train.world import joined_world
@@ -88,15 +89,16 @@ def _run_to_the_end(job: Job, interrupt: InterruptWish) -> Iterator[TrainEvent]:
     for place in range(run.progress.stage, len(stages)):
         if run.progress.stage != place:
             run.progress.next_stage()
-        job.look_at_clock()
+        job.pace.restart(run.progress.overall)
+        look_every = max(1, stages[place].interval // LOOKS_PER_INTERVAL)
         for event in run_stage(run, partial(_stage, job, place), keeps_best=place == len(stages) - 1):
             yield event
             due = time.monotonic() - job.last_save >= run.settings.save_every_seconds
             if isinstance(event, Validated):
                 yield job.sample(event)
-                if retimed := job.keep_time(place):
-                    due = True  # so that a kill does not bring the old plan back
-                    yield retimed
+            if isinstance(event, Stepped) and event.step % look_every == 0 and (retimed := job.keep_time(place)):
+                due = True  # so that a kill does not bring the old plan back
+                yield retimed
             stop, due = run.world.agree((interrupt.wished, due))
             if stop or due:
                 job.save()

@@ -26,7 +26,7 @@ from mychat.model.record import find_checkpoint
 
 BEGINNINGS = 4
 FEWEST_EXPECTED = 5
-DRAWN = SamplingOptions(temperature=1.0, top_p=0.95, no_repeat_ngram=0, max_new_tokens=BEGINNINGS + 4)
+DRAWN = SamplingOptions(temperature=2.0, top_p=0.99, no_repeat_ngram=0, max_new_tokens=BEGINNINGS + 4)
 
 
 def said(engine: Engine, messages: Sequence[Message], options: SamplingOptions) -> tuple[int, ...]:

@@ -7,7 +7,10 @@ import ctypes
 import hashlib
 import os
 import platform
+import secrets
+import shlex
 import shutil
+import stat
 import subprocess
 import time
 from functools import cache
@@ -22,8 +25,9 @@ _VECTORS = {
     "AVX2": ("-mavx2", "-mfma"),
 }
 """Options for what torch finds in the processor; Arm's vectors need none."""
-_SCRIPT = 'made=$1 new=$2; shift 2; "$@" -o "$new" && mv -f "$new" "$made" || rm -f "$new"'
+_SCRIPT = 'made=$1 new=$2; shift 2; "$@" -o "$new" && { sync "$new" 2>&1; mv -f "$new" "$made"; } || rm -f "$new"'
 """It finishes even when whoever asked has left meanwhile, and a reader sees a whole file or none."""
+PATIENCE_SECONDS = 60.0
 
 
 class Build:
@@ -31,44 +35,55 @@ class Build:
 
     def __init__(self) -> None:
         self.library: ctypes.CDLL | None = None
+        self.settled = False
+        """Whether nothing will change any more."""
+        self._made = ""
         self._process: subprocess.Popen[bytes] | None = None
-        command = _command()
+        try:
+            self._begin(_command())
+        except OSError:  # no source, no room, no rights, no shell
+            self._made = ""
+        self.look()
+
+    def _begin(self, command: list[str]) -> None:
+        if not command:
+            return
         key = hashlib.sha256(" ".join([*command, platform.machine()]).encode() + SOURCE.read_bytes()).hexdigest()[:16]
         folder = Path(platformdirs.user_cache_dir("mychat"))
-        self._made = folder / f"native-{key}.so"
-        if command and not self._made.exists():
-            try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                new = folder / f"native-{key}.{os.getpid()}"
-                self._process = subprocess.Popen(
-                    ["sh", "-c", _SCRIPT, "sh", str(self._made), str(new), *command],
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )  # fmt: skip
-            except OSError:  # no room, no rights, no shell
-                command = []
-        self.settled = not command
-        """Whether nothing will change any more."""
-        self.look()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_ours(folder):
+            return
+        made = folder / f"native-{key}.so"
+        self._made = str(made)
+        if not made.exists():
+            new = f"{self._made}.{secrets.token_hex(4)}"
+            self._process = subprocess.Popen(
+                ["sh", "-c", _SCRIPT, "sh", self._made, new, *command],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
 
     def look(self) -> None:
         """See whether it is finished."""
         if self.settled:
             return
         ended = self._process is None or self._process.poll() is not None
-        if self._made.exists():
-            if self._process:
-                self._process.wait()  # it has nothing left to do
+        if ended and self._made:
             with contextlib.suppress(OSError):
-                self.library = ctypes.CDLL(str(self._made))
-            ended = True
+                self.library = ctypes.CDLL(self._made)
         self.settled = ended
 
     def wait(self) -> None:
-        """Look until it is settled."""
-        while not self.settled:
+        """Look until it is settled, a minute at most."""
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while not self.settled and time.monotonic() < ends:
             time.sleep(0.02)
             self.look()
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether nobody but this user, or root, can have put something there."""
+    found = folder.stat()
+    return found.st_uid in (os.getuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 @cache
@@ -79,14 +94,15 @@ def build() -> Build:
 
 def _command() -> list[str]:
     """Return the compiler and what it is told; nothing where there is none. `CC` names another, or with `none` none."""
-    compiler = shutil.which(os.environ.get("CC") or "cc")
+    name, *options = shlex.split(os.environ.get("CC") or "cc") or ["cc"]
+    compiler = shutil.which(name)
     if os.name != "posix" or compiler is None or _would_ask():
         return []
     capability = torch.backends.cpu.get_cpu_capability()
     if platform.machine().lower() in ("x86_64", "amd64") and capability not in _VECTORS:
         return []
     vectors = _VECTORS.get(capability, ())
-    return [compiler, "-O3", "-std=gnu11", "-shared", "-fPIC", *vectors, str(SOURCE), "-lm", "-lpthread"]
+    return [compiler, *options, "-O3", "-std=gnu11", "-shared", "-fPIC", *vectors, str(SOURCE), "-lm", "-lpthread"]
 
 
 def _would_ask() -> bool:

@@ -8,6 +8,7 @@ Shapes: as in `mychat.model.gpt`; N = B*T.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -139,11 +140,12 @@ class Decoder:
             return
         made = build()
         made.look()
-        if made.library:
-            norms = [[layer.norm, layer.qk_norm, layer.ff_norm] for layer in self.layers]
-            self._native = NativeStep(made.library, model, [*norms, [self.norm]], self._rotary)
         if made.settled:
             self._for_native = None
+        if made.library:
+            norms = [[layer.norm, layer.qk_norm, layer.ff_norm] for layer in self.layers]
+            with contextlib.suppress(MemoryError):
+                self._native = NativeStep(made.library, model, [*norms, [self.norm]], self._rotary)
 
     def _rotary_table(self, length: int) -> tuple[Tensor, Tensor]:
         """Return cosines and signed sines, (length, 1, D): the same for every head."""
@@ -160,8 +162,8 @@ class Decoder:
         """Run new ids (B, T) after those in the cache, which grows by them: -> (B, T, C), normalised."""
         B, T = ids.shape
         self._look_for_native()
-        if self._native and T <= MOST_ROWS and B == 1:
-            hidden = self._native.hidden(ids.flatten(), cache.length, cache.keys, cache.values)
+        if self._native and T <= MOST_ROWS and B == 1 and cache.padding is None:
+            hidden = self._native.hidden(ids[0], cache.length, cache.keys, cache.values)
             cache.length += T
             return hidden[None]
         x = F.embedding(ids.flatten(), self.embedding)  # (N, C)
@@ -188,7 +190,7 @@ class Decoder:
     def logits(self, hidden: Tensor) -> Tensor:
         """Score every id by the tied embedding: (..., C) -> (..., V)."""
         if self._native and hidden.dim() == 2 and len(hidden) <= MOST_ROWS:
-            return self._native.logits(hidden.contiguous())
+            return self._native.logits(hidden)
         return self._head(hidden)
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:

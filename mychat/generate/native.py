@@ -7,6 +7,7 @@ machine the decoder does without.
 from __future__ import annotations
 
 import ctypes
+import os
 import weakref
 from collections.abc import Sequence
 
@@ -23,6 +24,8 @@ WIDTH_PER_THREAD = 128
 """Of n_embd: with less to do, a thread costs more than it brings."""
 ROOM_STEP = 64
 """A cache's room is a multiple of it: keys are read a whole block at a time."""
+MOST_SHARED = 256
+"""Heads of queries to one of keys: beyond any real model, and numbers in native.c stay small."""
 _WIDEST = 16
 """Numbers in the widest vector; what is read in vectors must be a multiple."""
 _SIZES = ("n_layer", "n_embd", "n_head", "n_kv_head", "head_dim", "n_ff", "vocab_size")
@@ -46,9 +49,15 @@ def fits(model: GPT) -> bool:
     config, weight = model.config, model.embed_tokens.weight
     wide = all(width % _WIDEST == 0 for width in (config.n_embd, config.n_ff, config.head_dim))
     return (
-        wide and weight.device.type == "cpu" and weight.dtype == torch.float32
+        wide and config.n_head // config.n_kv_head <= MOST_SHARED
+        and weight.device.type == "cpu" and weight.dtype == torch.float32
         and all(torch.equal(one, one.bfloat16().float()) for one in model.parameters())
     )  # fmt: skip
+
+
+def _free(library: ctypes.CDLL, handle: ctypes.c_void_p, owner: int) -> None:
+    if os.getpid() == owner:  # the threads of a process do not live on in those it forks
+        library.mychat_free(handle)
 
 
 class NativeStep:
@@ -81,7 +90,7 @@ class NativeStep:
         if handle is None:
             raise MemoryError
         self._handle = ctypes.c_void_p(handle)
-        weakref.finalize(self, library.mychat_free, self._handle)
+        weakref.finalize(self, _free, library, self._handle, os.getpid()).atexit = False
         self._width, self._vocab = config.n_embd, config.vocab_size
         self._padded_vocab = -(-config.vocab_size // self._block) * self._block
 
@@ -90,7 +99,8 @@ class NativeStep:
 
         Keys (layers, K, D, room), values (layers, K, room, D). Raises: IndexError for what is no id, or has no room.
         """
-        out = torch.empty(len(ids), self._width)
+        ids = ids.to(torch.int64).contiguous()
+        out = torch.empty(len(ids), self._width, dtype=torch.float32)
         failed = self._library.mychat_hidden(
             self._handle, ctypes.c_void_p(ids.data_ptr()), len(ids), start, ctypes.c_void_p(keys.data_ptr()),
             ctypes.c_void_p(values.data_ptr()), values.shape[-2], ctypes.c_void_p(out.data_ptr()),
@@ -101,7 +111,8 @@ class NativeStep:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Score every id: (T, C) -> (T, V)."""
-        out = torch.empty(len(hidden), self._padded_vocab)
+        hidden = hidden.contiguous()
+        out = torch.empty(len(hidden), self._padded_vocab, dtype=torch.float32)
         self._library.mychat_logits(
             self._handle, ctypes.c_void_p(hidden.data_ptr()), len(hidden), ctypes.c_void_p(out.data_ptr())
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mychat.config import ModelConfig
+from mychat.config import ModelConfig, SamplingOptions
 from mychat.generate import build as building
+from mychat.generate.batch import generate_batch
 from mychat.generate.build import Build, build
 from mychat.generate.decoder import Decoder
 from mychat.generate.native import MOST_ROWS, NativeStep, fits
+from mychat.generate.sampling import Chooser
 from mychat.model.gpt import GPT
 
 
@@ -155,3 +159,42 @@ def test_a_library_that_is_broken_is_not_used(tmp_path: Path, monkeypatch: pytes
     again = Build()
     assert again.settled
     assert again.library is None
+
+
+def test_nothing_is_loaded_that_others_could_have_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building.platformdirs, "user_cache_dir", lambda _name: str(tmp_path / "open"))
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    assert Build().settled
+    assert not list((tmp_path / "open").iterdir())
+
+
+def test_a_compiler_that_never_ends_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "cc"
+    slow.write_text("#!/bin/sh\nexec sleep 20\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("CC", f"{slow} -O0")
+    monkeypatch.setattr(building.platformdirs, "user_cache_dir", lambda _name: str(tmp_path / "cache"))
+    made = Build()
+    monkeypatch.setattr("mychat.generate.decoder.build", lambda: made)
+    try:
+        decoder = Decoder(made_up(MICRO))
+        decoder.hidden(torch.tensor([[1, 2, 3]]), decoder.make_cache(1, 64))
+        assert decoder._native is None
+        assert not made.settled
+    finally:
+        assert made._process
+        os.killpg(made._process.pid, signal.SIGKILL)
+        made._process.wait()
+
+
+def test_a_batch_is_answered_as_each_alone() -> None:
+    """What is left of a batch when the others have ended still has its padding."""
+    decoder = Decoder(made_up(MICRO))
+    prompts = [list(range(4, 44)), [7, 8, 9]]
+
+    def answer(prompts: list[list[int]], most: list[int]) -> list[list[int]]:
+        choosers = [Chooser(SamplingOptions(temperature=0, no_repeat_ngram=0), 0) for _ in prompts]
+        return generate_batch(decoder, prompts, choosers, most, end=-1)
+
+    assert answer(prompts, [2, 20]) == [answer(prompts[:1], [2])[0], answer(prompts[1:], [20])[0]]

@@ -29,6 +29,8 @@ from mychat.model.host import keep_heap
 
 M135 = ModelConfig(vocab_size=49_152, context_length=2048, n_layer=30, n_head=9, n_kv_head=3, n_embd=576, n_ff=1536)
 PROMPT, LONG = 32, 256
+REST_SECONDS = 0.03
+"""Before each turn: the threads of the one before may still be spinning."""
 Contender = Callable[[list[int], int], tuple[list[int], float, float]]
 """Prompt and number of ids -> the ids, seconds of the prompt, seconds of the rest."""
 
@@ -146,6 +148,7 @@ def main() -> None:
             texts: dict[str, list[int]] = {}
             for _ in range(given.rounds):
                 for name, run in runs.items():
+                    time.sleep(REST_SECONDS)
                     texts[name], _, seconds = run(prompt[:PROMPT], given.tokens)
                     decode[name].append((given.tokens - 1) / seconds)
                     prefill[name].append(LONG / run(prompt, 1)[1])

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from bench.generate_peers import Contender, llama, transformers
+from bench.generate_peers import REST_SECONDS, Contender, llama, transformers
 from mychat.config import SAMPLING_NAMES, SamplingOptions, find_words
 from mychat.corpus.messages import Message
 from mychat.corpus.words import load_words
@@ -111,6 +111,7 @@ def main() -> None:
             for question, length in zip(questions, lengths, strict=True):
                 said = {}
                 for name, speak in found.items():
+                    time.sleep(REST_SECONDS)
                     said[name], seconds = speak(question, length)
                     speeds[name].append(length / seconds)
                     same[name] += said[name] == said["mychat"]

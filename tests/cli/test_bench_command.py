@@ -32,7 +32,7 @@ def test_json_has_every_figure_and_they_agree() -> None:
     assert training["mfu"] == pytest.approx(speed * training["flops_per_token"] / peak)
     speed = generation["generation_tokens_per_second"]
     assert speed > 0
-    weights_bytes = 4 * config.count_parameters()
+    weights_bytes = generation["bits_per_weight"] / 8 * config.count_parameters()
     assert generation["mbu"] == pytest.approx(speed * weights_bytes / found[limits[2]])
 
 
@@ -49,7 +49,7 @@ def test_the_table_has_a_line_a_figure_and_a_missing_compiler_is_said(
         r"memory, copying +[\d,.]+ GB/s\n"
         r"\nsize +parameters +tokens/s +of the limit\n"
         r"nano +1\.8 M +training, \w+ +[\d,]+ +\d+% MFU\n"
-        r"nano +1\.8 M +generation, fp32 +[\d,]+ +\d+% MBU\n",
+        r"nano +1\.8 M +generation, 16 bits a weight +[\d,]+ +\d+% MBU\n",
         out,
     )
     assert re.search(r"^nano: cannot be compiled here \(\w+\); torch needs a C\+\+ compiler", err, re.MULTILINE)

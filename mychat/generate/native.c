@@ -8,6 +8,7 @@
 
    Letters: T new tokens, S tokens to look at, H heads of queries, K of keys and values, G = H / K, D head_dim. */
 
+#define _GNU_SOURCE /* sched_getcpu */
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
@@ -62,7 +63,7 @@ struct model {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     _Atomic uint32_t round, phase;
-    _Atomic int32_t arrived, leaving, asleep;
+    _Atomic int32_t arrived, leaving, asleep, leader_cpu;
 };
 
 struct member {
@@ -95,6 +96,23 @@ static void meet(struct model *model) {
         pause_for_a_moment(&spun);
 }
 
+/* A sleeper is often woken on the core of the one who wakes it, and the two would take turns there for milliseconds. */
+#if defined(__linux__)
+static int32_t this_cpu(void) { return sched_getcpu(); }
+
+static void leave_cpu(int32_t cpu) {
+    cpu_set_t all, others;
+    if (cpu < 0 || cpu != this_cpu() || sched_getaffinity(0, sizeof all, &all)) return;
+    others = all;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof others, &others)) sched_setaffinity(0, sizeof all, &all);
+}
+#else
+static int32_t this_cpu(void) { return -1; }
+
+static void leave_cpu(int32_t cpu) { (void)cpu; }
+#endif
+
 static void work(struct model *model, int32_t number);
 
 static void *help(void *argument) {
@@ -113,6 +131,7 @@ static void *help(void *argument) {
         }
         seen++;
         if (atomic_load(&model->leaving)) break;
+        leave_cpu(atomic_load(&model->leader_cpu));
         work(model, member->number);
         meet(model);
     }
@@ -121,6 +140,7 @@ static void *help(void *argument) {
 }
 
 static void next_round(struct model *model) {
+    atomic_store(&model->leader_cpu, this_cpu());
     atomic_fetch_add(&model->round, 1);
     if (atomic_load(&model->asleep) == 0) return; /* one that is about to sleep looks at the round once more */
     pthread_mutex_lock(&model->lock);
@@ -199,13 +219,13 @@ INLINE void block_of(int32_t rows, const int adds, int32_t depth, const float *x
     }
 }
 
-static void set_block(int32_t rows, int32_t depth, const float *x, int32_t x_stride, const uint16_t *weights, float *out,
-                      int32_t out_stride) {
+static void set_block(int32_t rows, int32_t depth, const float *x, int32_t x_stride, const uint16_t *weights,
+                      float *out, int32_t out_stride) {
     block_of(rows, 0, depth, x, x_stride, weights, out, out_stride);
 }
 
-static void add_block(int32_t rows, int32_t depth, const float *x, int32_t x_stride, const uint16_t *weights, float *out,
-                      int32_t out_stride) {
+static void add_block(int32_t rows, int32_t depth, const float *x, int32_t x_stride, const uint16_t *weights,
+                      float *out, int32_t out_stride) {
     block_of(rows, 1, depth, x, x_stride, weights, out, out_stride);
 }
 

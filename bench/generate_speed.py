@@ -20,10 +20,9 @@ from pathlib import Path
 import torch
 
 from bench.generate_peers import REST_SECONDS, Contender, llama, transformers
-from mychat.config import SAMPLING_NAMES, SamplingOptions, find_words
+from bench.speculation import held_out_questions
+from mychat.config import SamplingOptions
 from mychat.corpus.messages import Message
-from mychat.corpus.words import load_words
-from mychat.evaluate.evaluate import split_as_trained
 from mychat.events import ReplyEnd
 from mychat.generate.engine import Engine
 from mychat.model.checkpoint import Checkpoint, load_checkpoint
@@ -98,9 +97,8 @@ def main() -> None:
     keep_heap()
     checkpoint = load_checkpoint(find_checkpoint(given.checkpoint))
     engine = Engine(checkpoint)
-    sources = [find_words(name) for name in checkpoint.record["data"]["sources"]]
-    exams = split_as_trained(checkpoint, load_words(sources, SAMPLING_NAMES)).test.exams
-    asked = [list(exam.asked) for exam in exams[:: max(1, len(exams) // given.questions)]]
+    every = held_out_questions(checkpoint)
+    asked = every[:: max(1, len(every) // given.questions)]
     questions = [Question(messages, engine.prompt_ids(messages)) for messages in asked]
     lengths = [len(ids) or 1 for ids in engine.replies([one.ids for one in questions], SamplingOptions(temperature=0))]
     with tempfile.TemporaryDirectory() as folder:

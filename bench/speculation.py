@@ -72,10 +72,11 @@ def _p_value(shares: torch.Tensor, followers: Counter[int]) -> float:
     return float(torch.special.gammaincc(torch.tensor((bins.shape[1] - 1) / 2, dtype=torch.float64), distance / 2))
 
 
-def _questions(checkpoint: Checkpoint) -> list[list[Message]]:
+def held_out_questions(checkpoint: Checkpoint) -> list[list[Message]]:
+    """Return what the exam of its persona asks: phrasings that training never saw."""
     sources = [find_words(name) for name in checkpoint.record["data"]["sources"]]
     split = split_as_trained(checkpoint, load_words(sources, SAMPLING_NAMES))
-    return [list(exam.asked) for exam in (*split.test.exams, *split.validation.exams)]
+    return [list(exam.asked) for exam in split.test.exams]
 
 
 def main() -> None:
@@ -91,7 +92,7 @@ def main() -> None:
     drafting.stream.feed = lambda ids: steps.append(len(ids)) or feed(ids)  # type: ignore[method-assign,func-returns-value]
     for engine in (drafting, plain):
         engine.decoder.settle()
-    questions = _questions(checkpoint)
+    questions = held_out_questions(checkpoint)
     for name, options in (("greedy", {"temperature": 0.0}), ("sampled", {"temperature": 0.6, "top_p": 0.9})):
         steps.clear()
         same = ids = 0

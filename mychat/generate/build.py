@@ -37,12 +37,12 @@ class Build:
         self.library: ctypes.CDLL | None = None
         self.settled = False
         """Whether nothing will change any more."""
-        self._made = ""
+        self._made: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._begin(_command())
         except OSError:  # no source, no room, no rights, no shell
-            self._made = ""
+            self._made = None
         self.look()
 
     def _begin(self, command: list[str]) -> None:
@@ -53,12 +53,11 @@ class Build:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_ours(folder):
             return
-        made = folder / f"native-{key}.so"
-        self._made = str(made)
-        if not made.exists():
+        self._made = folder / f"native-{key}.so"
+        if not self._made.exists():
             new = f"{self._made}.{secrets.token_hex(4)}"
             self._process = subprocess.Popen(
-                ["sh", "-c", _SCRIPT, "sh", self._made, new, *command],
+                ["sh", "-c", _SCRIPT, "sh", str(self._made), new, *command],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
 
@@ -69,7 +68,7 @@ class Build:
         ended = self._process is None or self._process.poll() is not None
         if ended and self._made:
             with contextlib.suppress(OSError):
-                self.library = ctypes.CDLL(self._made)
+                self.library = ctypes.CDLL(str(self._made))
         self.settled = ended
 
     def wait(self) -> None:
